@@ -1,0 +1,17 @@
+# Layers: one static library per folder of the tree, so that a layer builds and tests without the ones above it.
+
+add_library(lahar_options INTERFACE)
+target_include_directories(lahar_options INTERFACE ${PROJECT_SOURCE_DIR}/runtime ${PROJECT_SOURCE_DIR}/runtime/include ${PROJECT_SOURCE_DIR}/model
+                                                   ${PROJECT_SOURCE_DIR}/shaders/include)
+target_compile_options(lahar_options INTERFACE -Wall -Wextra -Werror)
+if(LAHAR_SANITIZE)
+  target_compile_options(lahar_options INTERFACE -fsanitize=${LAHAR_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  target_link_options(lahar_options INTERFACE -fsanitize=${LAHAR_SANITIZE})
+endif()
+
+# lahar_layer(NAME SOURCES file... DEPENDS target...): the library lahar_NAME
+function(lahar_layer name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPENDS" ${ARGN})
+  add_library(lahar_${name} STATIC ${ARG_SOURCES})
+  target_link_libraries(lahar_${name} PUBLIC lahar_options ${ARG_DEPENDS})
+endfunction()
