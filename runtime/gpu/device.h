@@ -1,0 +1,86 @@
+// A logical device: its function table, allocator, queue, kernels and timeline. Everything made from it holds it alive.
+// Thread rule: create_buffer, kernels() and the const members may be called from any thread; submit() and
+// collect() from one thread at a time.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "core/log.h"
+#include "core/result.h"
+#include "gpu/buffer.h"
+#include "gpu/caps.h"
+#include "gpu/instance.h"
+#include "gpu/kernel.h"
+#include "gpu/vulkan.h"
+
+struct VmaAllocator_T;
+
+namespace lahar::gpu {
+
+class CommandList;
+
+struct DeviceOptions {
+  std::string selector;                         // see Instance::select
+  uint32_t disabled_features = 0;               // bits of Feature to pretend absent, so that tests reach every variant
+  std::filesystem::path pipeline_cache_folder;  // empty: platform::cache_folder()
+  bool use_pipeline_cache = true;
+};
+
+struct MemoryUse {
+  uint64_t used = 0;    // bytes of device-local memory that this process has allocated
+  uint64_t budget = 0;  // bytes it may use in all before the driver starts to swap or fail
+};
+
+class Device : public std::enable_shared_from_this<Device> {
+ public:
+  static Result<std::shared_ptr<Device>> open(std::shared_ptr<Instance> instance, DeviceOptions options = {});
+  ~Device();
+  Device(const Device&) = delete;
+  Device& operator=(const Device&) = delete;
+
+  const Caps& caps() const { return caps_; }
+  const Log& log() const;
+  Instance& instance() const { return *instance_; }
+  VkDevice handle() const { return handle_; }
+  const VolkDeviceTable& fn() const { return fn_; }
+  VmaAllocator_T* allocator() const { return allocator_; }
+  uint32_t queue_family() const { return queue_family_; }
+
+  // size > 0 bytes, 16-byte aligned address. Errors: kOutOfMemory, kLimit (over caps().max_buffer), kDeviceLost.
+  Result<Buffer> create_buffer(uint64_t size, Memory intent, const std::string& name);
+  KernelCache& kernels() { return *kernels_; }
+  MemoryUse memory_use() const;
+
+  // Submits the lists in order as one batch that starts after everything submitted before it, waits for `wait_timeline`
+  // (where given, an outside timeline semaphore at wait_value), and returns the value that the device's timeline takes
+  // when all of it has finished. Errors: kDeviceLost, kOutOfMemory.
+  Result<uint64_t> submit(std::span<const CommandList* const> lists, VkSemaphore wait_timeline = VK_NULL_HANDLE,
+                          uint64_t wait_value = 0);
+  // Blocks without spinning until the timeline has reached `value`. timeout in nanoseconds; false when it ran out.
+  Result<bool> wait(uint64_t value, uint64_t timeout = UINT64_MAX) const;
+  Result<void> wait_idle() const;
+  uint64_t submitted() const;  // the last value that submit() returned
+  Result<uint64_t> completed() const;
+
+  // Calls `destroy` once everything submitted so far has finished: how every object of this layer dies.
+  void retire(std::function<void()> destroy);
+  // Runs what retire() has kept and may run now. submit() does it too.
+  void collect();
+
+ private:
+  Device() = default;
+  struct State;
+  std::unique_ptr<State> state_;
+  std::shared_ptr<Instance> instance_;
+  Caps caps_;
+  VkDevice handle_ = VK_NULL_HANDLE;
+  VolkDeviceTable fn_{};
+  VmaAllocator_T* allocator_ = nullptr;
+  uint32_t queue_family_ = 0;
+  std::unique_ptr<KernelCache> kernels_;
+};
+
+}  // namespace lahar::gpu
