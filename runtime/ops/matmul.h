@@ -1,0 +1,32 @@
+// y = W x over the rows of a step, for every weight format: GEMV for up to 16 rows, tiled GEMM above.
+#pragma once
+
+#include "ops/common.h"
+#include "quant/matrix.h"
+
+namespace lahar::ops {
+
+// For each row t:  v = scale * (W x_t) + bias;  v = softcap * tanh(v / softcap) where softcap > 0;
+//   glu == kNone: y_t = v (+ residual_t);   else: W stacks gate and up, [2F, cols], and y_t = glu(v[0:F]) * v[F:2F].
+// Order of the terms with a residual: y = residual + residual_scale * (W x + bias).
+struct MatmulParams {
+  const quant::Matrix* w = nullptr;
+  Activations x;          // [bucket, w->cols]
+  Activations y;          // [bucket, w->rows], or [bucket, w->rows / 2] with glu; may be the residual's own memory
+  gpu::BufferRange bias;  // fp32 [w->rows]; optional
+  Activations residual;   // [bucket, w->rows]; optional; the same memory as y or apart from it
+  float residual_scale = 1;
+  float scale = 1;
+  float softcap = 0;
+  Activation glu = Activation::kNone;
+  Activations glu_scratch;  // [bucket, w->rows], used with glu where it cannot be fused
+  StepRef step;
+  // With logits set, row i of y is row StepState::logit_rows[i] of x, for i < StepState::n_logits; bucket counts those.
+  bool logit_rows = false;
+  Precision precision = Precision::kDefault;
+  std::string_view label;
+};
+// Errors: kInvalidArgument (shapes that do not fit together, with the label).
+Status matmul(gpu::Recorder& recorder, const MatmulParams& params);
+
+}  // namespace lahar::ops

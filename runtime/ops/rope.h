@@ -1,0 +1,41 @@
+// One dispatch between the q,k,v projection and attention: q/k norm, RoPE, and the write of K and V into their pages.
+#pragma once
+
+#include "ops/common.h"
+
+namespace lahar::ops {
+
+enum class RopePairing : uint32_t {
+  kNone = 0,         // positions are not rotated
+  kHalves = 1,       // dims i and i + rope_dims/2 are a pair (Hugging Face)
+  kInterleaved = 2,  // dims 2i and 2i+1 are a pair (GGUF llama)
+};
+enum class QkNorm : uint32_t {
+  kNone = 0,
+  kPerHead = 1,  // RMSNorm over each head's head_dim, one weight [head_dim] for all heads
+  kFull = 2,     // RMSNorm over all heads together, weight [heads * head_dim] (OLMo 2)
+};
+
+// qkv_t holds q [heads, head_dim], k [kv_heads, head_dim], v [kv_heads, head_dim], each at its offset.
+// Rotation of pair i (0 <= i < rope_dims/2) at position p: angle = p * inverse_frequencies[i]; cos and sin are multiplied by
+// `magnitude` (YaRN's attention factor). The remaining head_dim - rope_dims dims pass unrotated. Positions are exact in fp32
+// up to 2^24; the angle must be reduced well enough that contexts of 128 k keep an absolute error below 1e-3.
+struct RopeKvParams {
+  Activations qkv;                                    // [bucket, (heads + 2 * kv_heads) * head_dim]
+  uint32_t q_offset = 0, k_offset = 0, v_offset = 0;  // floats within a row, multiples of 4
+  Activations q;                                      // [bucket, heads * head_dim], written; apart from qkv
+  uint32_t heads = 0;
+  KvRef kv;  // this layer's; kv_heads and head_dim are there
+  RopePairing pairing = RopePairing::kHalves;
+  uint32_t rope_dims = 0;                // even, at most head_dim
+  gpu::BufferRange inverse_frequencies;  // fp32 [rope_dims / 2]
+  float magnitude = 1;
+  QkNorm qk_norm = QkNorm::kNone;
+  gpu::BufferRange q_norm, k_norm;  // fp32 weights
+  float qk_norm_eps = 1e-6f;
+  StepRef step;
+  std::string_view label;
+};
+Status rope_kv(gpu::Recorder& recorder, const RopeKvParams& params);
+
+}  // namespace lahar::ops

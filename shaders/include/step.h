@@ -1,0 +1,113 @@
+// What a step is, in device memory. The host writes StepInput (one a ring slot, host-visible); the prepare kernel applies
+// it to the sequence states and page tables and fills StepState, which every other kernel reads; the sampler advances the
+// states. Between steps in which nobody joins or leaves, the host writes nothing.
+#ifndef LAHAR_STEP_H
+#define LAHAR_STEP_H
+#include "shared.h"
+LAHAR_SHARED_BEGIN
+
+// Tokens in a page of the KV pool.
+const uint kPageTokens = 16;
+// Runs (sequences) in one step at most.
+const uint kMaxRuns = 32;
+
+// One a slot: a sequence as the device knows it.
+struct SeqState {
+  uint position;     // tokens in the KV cache; the position of the next one
+  int last_token;    // sampled, not yet in the cache
+  uint counter;      // tokens sampled so far: the random counter
+  uint limit;        // positions at or above it are not written (the context, or what the pages reach); 0: inactive
+  float temperature;  // 0: greedy
+  uint top_k;        // 0: off
+  float top_p;       // 1: off
+  float min_p;       // 0: off
+  uint seed_low;
+  uint seed_high;
+  uint sequence;     // mixes into the random numbers, with the seed and the counter
+  uint reserved;
+};
+LAHAR_SHARED_SIZE(SeqState, 48)
+
+// Consecutive rows of one sequence.
+struct Run {
+  uint slot;
+  uint first_row;
+  uint rows;
+  uint sample;  // 1: the last row's logits are sampled, and the token becomes the slot's last_token
+};
+LAHAR_SHARED_SIZE(Run, 16)
+
+// One token of the step. 32 bytes.
+struct Row {
+  int token;
+  uint slot;
+  uint position;  // for RoPE and learned positions
+  uint kv_index;  // where its key and value go in the sequence's cache, and the last one it may attend to
+  uint active;    // 0: writes nothing (beyond the limit, or padding)
+  uint reserved0;
+  uint reserved1;
+  uint reserved2;
+};
+LAHAR_SHARED_SIZE(Row, 32)
+
+// Followed in memory by Row rows[bucket].
+struct StepState {
+  uint n_rows;
+  uint n_runs;
+  uint n_logits;  // rows whose logits are computed
+  uint reserved;
+  Run runs[kMaxRuns];
+  uint logit_rows[kMaxRuns];  // indices of rows
+};
+LAHAR_SHARED_SIZE(StepState, 16 + 16 * 32 + 4 * 32)
+
+struct PageUpdate {
+  uint slot;
+  uint index;  // in the slot's page table
+  uint page;
+};
+LAHAR_SHARED_SIZE(PageUpdate, 12)
+
+struct StateUpdate {
+  uint slot;
+  SeqState state;
+};
+LAHAR_SHARED_SIZE(StateUpdate, 52)
+
+// Followed in memory by StateUpdate[kMaxRuns], PageUpdate[max_page_updates], int tokens[bucket] (-1: the slot's last_token).
+struct StepInput {
+  uint n_rows;
+  uint n_runs;
+  uint n_state_updates;
+  uint n_page_updates;
+  Run runs[kMaxRuns];
+};
+LAHAR_SHARED_SIZE(StepInput, 16 + 16 * 32)
+
+// What the sampler says of one run; the host reads it.
+struct SampleRecord {
+  int token;       // -1: the run was not sampled
+  float logprob;   // natural logarithm of the token's probability, before temperature and truncation
+  float entropy;   // of that distribution, in nats
+  uint position;   // of the sampled token
+};
+LAHAR_SHARED_SIZE(SampleRecord, 16)
+
+// Where keys and values lie. A page holds kPageTokens tokens of every layer:
+//   page: [layer][K | V][kv_head][token][dim], elements fp16 or fp32
+// `layer_offset` is the byte in a page where this layer's K begins, `value_offset` where its V begins.
+// Page p lies at segments[p / pages_per_segment] + (p % pages_per_segment) * page_bytes.
+struct KvAddress {
+  address_t segments;  // of uint64_t bases
+  address_t pages;     // of uint page_table[slot][pages_per_slot]
+  uint pages_per_slot;
+  uint pages_per_segment;
+  uint n_pages;        // in the pool; indices are clamped to it
+  uint page_bytes;
+  uint layer_offset;
+  uint value_offset;
+};
+LAHAR_SHARED_SIZE(KvAddress, 40)
+
+LAHAR_SHARED_END
+#endif
