@@ -9,9 +9,13 @@ if(LAHAR_SANITIZE)
   target_link_options(lahar_options INTERFACE -fsanitize=${LAHAR_SANITIZE})
 endif()
 
-# lahar_layer(NAME SOURCES file... DEPENDS target...): the library lahar_NAME
+# lahar_layer(NAME SOURCES file... DEPENDS target...): the library lahar_NAME. Layers outside apps/ and tests/ become part of the
+# installed library (install.cmake).
 function(lahar_layer name)
   cmake_parse_arguments(ARG "" "" "SOURCES;DEPENDS" ${ARGN})
   add_library(lahar_${name} STATIC ${ARG_SOURCES})
   target_link_libraries(lahar_${name} PUBLIC lahar_options ${ARG_DEPENDS})
+  if(NOT CMAKE_CURRENT_SOURCE_DIR MATCHES "^${PROJECT_SOURCE_DIR}/(apps|tests)")
+    set_property(GLOBAL APPEND PROPERTY LAHAR_LAYERS lahar_${name})
+  endif()
 endfunction()
