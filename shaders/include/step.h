@@ -10,20 +10,22 @@ LAHAR_SHARED_BEGIN
 const uint kPageTokens = 16;
 // Runs (sequences) in one step at most.
 const uint kMaxRuns = 32;
+// Page table entries that one step can change.
+const uint kMaxPageUpdates = 512;
 
 // One a slot: a sequence as the device knows it.
 struct SeqState {
-  uint position;     // tokens in the KV cache; the position of the next one
-  int last_token;    // sampled, not yet in the cache
-  uint counter;      // tokens sampled so far: the random counter
-  uint limit;        // positions at or above it are not written (the context, or what the pages reach); 0: inactive
+  uint position;      // tokens in the KV cache; the position of the next one
+  int last_token;     // sampled, not yet in the cache
+  uint counter;       // tokens sampled so far: the random counter
+  uint limit;         // positions at or above it are not written (the context, or what the pages reach); 0: inactive
   float temperature;  // 0: greedy
-  uint top_k;        // 0: off
-  float top_p;       // 1: off
-  float min_p;       // 0: off
+  uint top_k;         // 0: off
+  float top_p;        // 1: off
+  float min_p;        // 0: off
   uint seed_low;
   uint seed_high;
-  uint sequence;     // mixes into the random numbers, with the seed and the counter
+  uint sequence;  // mixes into the random numbers, with the seed and the counter
   uint reserved;
 };
 LAHAR_SHARED_SIZE(SeqState, 48)
@@ -33,7 +35,7 @@ struct Run {
   uint slot;
   uint first_row;
   uint rows;
-  uint sample;  // 1: the last row's logits are sampled, and the token becomes the slot's last_token
+  uint sampled;  // 1: the last row's logits are sampled, and the token becomes the slot's last_token
 };
 LAHAR_SHARED_SIZE(Run, 16)
 
@@ -43,7 +45,7 @@ struct Row {
   uint slot;
   uint position;  // for RoPE and learned positions
   uint kv_index;  // where its key and value go in the sequence's cache, and the last one it may attend to
-  uint active;    // 0: writes nothing (beyond the limit, or padding)
+  uint valid;    // 0: writes nothing (beyond the limit, or padding)
   uint reserved0;
   uint reserved1;
   uint reserved2;
@@ -74,22 +76,36 @@ struct StateUpdate {
 };
 LAHAR_SHARED_SIZE(StateUpdate, 52)
 
-// Followed in memory by StateUpdate[kMaxRuns], PageUpdate[max_page_updates], int tokens[bucket] (-1: the slot's last_token).
+// Followed in memory by int tokens[bucket], each -1 for the slot's last_token.
 struct StepInput {
   uint n_rows;
   uint n_runs;
   uint n_state_updates;
   uint n_page_updates;
   Run runs[kMaxRuns];
+  StateUpdate state_updates[kMaxRuns];
+  PageUpdate page_updates[kMaxPageUpdates];
 };
-LAHAR_SHARED_SIZE(StepInput, 16 + 16 * 32)
+LAHAR_SHARED_SIZE(StepInput, 16 + 16 * 32 + 52 * 32 + 12 * 512)
+
+struct PrepareParams {
+  address_t step_input;  // StepInput
+  address_t states;      // SeqState[slots]
+  address_t pages;       // uint[slots][pages_per_slot]
+  address_t step;        // StepState
+  uint slots;
+  uint pages_per_slot;
+  uint bucket;
+  uint vocabulary;  // token ids are clamped to it
+};
+LAHAR_SHARED_SIZE(PrepareParams, 48)
 
 // What the sampler says of one run; the host reads it.
 struct SampleRecord {
-  int token;       // -1: the run was not sampled
-  float logprob;   // natural logarithm of the token's probability, before temperature and truncation
-  float entropy;   // of that distribution, in nats
-  uint position;   // of the sampled token
+  int token;      // -1: the run was not sampled
+  float logprob;  // natural logarithm of the token's probability, before temperature and truncation
+  float entropy;  // of that distribution, in nats
+  uint position;  // of the sampled token
 };
 LAHAR_SHARED_SIZE(SampleRecord, 16)
 
@@ -102,7 +118,7 @@ struct KvAddress {
   address_t pages;     // of uint page_table[slot][pages_per_slot]
   uint pages_per_slot;
   uint pages_per_segment;
-  uint n_pages;        // in the pool; indices are clamped to it
+  uint n_pages;  // in the pool; indices are clamped to it
   uint page_bytes;
   uint layer_offset;
   uint value_offset;
