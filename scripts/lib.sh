@@ -132,7 +132,7 @@ missing() {
     local kind name command
     while IFS='|' read -r kind name command; do
         case " $* " in *" $kind "*) ;; *) continue ;; esac
-        if ! eval "$command" >/dev/null 2>&1; then printf '%s|%s\n' "$kind" "$name"; fi
+        if ! eval "$command" >/dev/null 2>&1 </dev/null; then printf '%s|%s\n' "$kind" "$name"; fi
     done < <(checks)
 }
 
