@@ -5,18 +5,10 @@
 #include <string>
 #include <vector>
 
+#include "gpu/features.h"
 #include "gpu/instance.h"
 
 namespace lahar::gpu {
-
-// What a variant in kernels.json may ask for ("requires"); one bit each in ShaderInfo::requires.
-enum Feature : uint32_t {
-  kFloat16 = 1u << 0,            // shaderFloat16
-  kInt8Dot = 1u << 1,            // shaderIntegerDotProduct, 4x8 packed signed accelerated
-  kCooperativeMatrix = 1u << 2,  // VK_KHR_cooperative_matrix with fp16 x fp16 -> fp32 at subgroup scope, and kFloat16
-  kStorage16 = 1u << 3,          // storageBuffer16BitAccess
-  kStorage8 = 1u << 4,           // storageBuffer8BitAccess
-};
 
 struct CooperativeMatrixShape {
   uint32_t m = 0, n = 0, k = 0;  // fp16 operands, fp32 accumulator, subgroup scope

@@ -56,7 +56,7 @@ struct KernelStatistics {
 class Kernel {
  public:
   const KernelDesc& desc() const { return desc_; }
-  const ShaderInfo& shader() const { return shader_info(desc_.shader); }
+  ShaderInfo shader() const { return shader_info(desc_.shader); }
   // Waits until the pipeline is built. Errors: kUnsupported (the device lacks a feature that the shader needs, by name),
   // kInternal (the driver refused to compile), kDeviceLost.
   Result<VkPipeline> pipeline() const;

@@ -16,8 +16,11 @@ struct ShaderInfo {
   std::string_view variant;         // variant ("q4_0"); empty where the kernel has one form
   uint32_t required_features = 0;   // bits of gpu::Feature
   std::span<const uint32_t> spirv;  // empty where the build's shader compiler was too old for it
+  std::string_view source;          // under shaders/ ("matmul/gemv.comp")
+  std::string_view defines;         // "KEY=VALUE\n" for each
 };
 
-const ShaderInfo& shader_info(ShaderId id);
+// Of static data. An id that is none has an empty name.
+ShaderInfo shader_info(ShaderId id);
 
 }  // namespace lahar::gpu

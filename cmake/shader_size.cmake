@@ -1,0 +1,11 @@
+# Run by the build: prints how many shader variants the bank holds and how large they are together.
+file(STRINGS ${LIST} shaders)
+set(bytes 0)
+foreach(shader IN LISTS shaders)
+  file(SIZE ${shader} size)
+  math(EXPR bytes "${bytes} + ${size}")
+endforeach()
+list(LENGTH shaders variants)
+math(EXPR kib "(${bytes} + 1023) / 1024")
+message(STATUS "Shader bank: ${variants} variants, ${kib} KiB of SPIR-V")
+file(WRITE ${OUT} "${variants} variants, ${bytes} bytes\n")

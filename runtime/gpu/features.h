@@ -1,0 +1,21 @@
+// What a shader variant may ask for.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace lahar::gpu {
+
+// What a variant in kernels.json may ask for ("requires"); one bit each in ShaderInfo::required_features.
+enum Feature : uint32_t {
+  kFloat16 = 1u << 0,            // shaderFloat16
+  kInt8Dot = 1u << 1,            // shaderIntegerDotProduct, 4x8 packed signed accelerated
+  kCooperativeMatrix = 1u << 2,  // VK_KHR_cooperative_matrix with fp16 x fp16 -> fp32 at subgroup scope, and kFloat16
+  kStorage16 = 1u << 3,          // storageBuffer16BitAccess
+  kStorage8 = 1u << 4,           // storageBuffer8BitAccess
+};
+
+// "float16, storage16", as kernels.json spells them; empty for none.
+std::string feature_names(uint32_t features);
+
+}  // namespace lahar::gpu
