@@ -1,0 +1,55 @@
+#include "blocks/attention.h"
+
+#include "blocks/linear.h"
+#include "ops/attention.h"
+#include "ops/rope.h"
+
+namespace lahar {
+
+Status record_attention(const Forward& f, const LayerSpec& layer, const LayerWeights& weights,
+                        const ops::Activations& normed, const ops::KvRef& kv) {
+  const AttentionSpec& spec = layer.attention;
+  const Scratch& s = f.scratch;
+  LAHAR_TRY(record_linear(f.recorder, weights.qkv, normed, s.wide, f.step, f.precision, "qkv"));
+
+  const uint32_t q_width = spec.heads * spec.head_dim;
+  const uint32_t kv_width = spec.kv_heads * spec.head_dim;
+  ops::RopeKvParams rope{.qkv = s.wide,
+                         .q_offset = 0,
+                         .k_offset = q_width,
+                         .v_offset = q_width + kv_width,
+                         .q = s.q,
+                         .heads = spec.heads,
+                         .kv = kv,
+                         .pairing = ops::RopePairing::kNone,
+                         .qk_norm = spec.qk_norm,
+                         .q_norm = weights.q_norm,
+                         .k_norm = weights.k_norm,
+                         .qk_norm_eps = f.spec.qk_norm_eps,
+                         .step = f.step,
+                         .label = "rope"};
+  if (spec.rope >= 0) {
+    const RopeSpec& table = f.spec.ropes[static_cast<size_t>(spec.rope)];
+    rope.pairing = table.pairing;
+    rope.rope_dims = table.dims;
+    rope.inverse_frequencies = f.weights.ropes[static_cast<size_t>(spec.rope)];
+    rope.magnitude = table.magnitude;
+  }
+  LAHAR_TRY(ops::rope_kv(f.recorder, rope));
+  LAHAR_TRY(ops::attention(f.recorder, {.q = s.q,
+                                        .out = s.mid,
+                                        .heads = spec.heads,
+                                        .kv = kv,
+                                        .scale = spec.scale,
+                                        .softcap = spec.softcap,
+                                        .window = spec.window,
+                                        .scratch = s.attention,
+                                        .max_context = f.max_context,
+                                        .step = f.step,
+                                        .precision = f.precision,
+                                        .label = "attention"}));
+  return record_output(f, weights.attention_output, layer.post_attention_norm ? &weights.post_attention : nullptr,
+                       layer.residual_multiplier, "attention output");
+}
+
+}  // namespace lahar

@@ -1,0 +1,43 @@
+#include "blocks/dense_ffn.h"
+
+#include "blocks/linear.h"
+#include "ops/activation.h"
+
+namespace lahar {
+namespace {
+
+// Writes f(gate) * up, or f(up), into `mid`.
+Status record_up(const Forward& f, const FfnSpec& spec, const Linear& up, const ops::Activations& normed) {
+  const Scratch& s = f.scratch;
+  if (spec.gated && up.parts.size() == 1) {
+    return ops::matmul(f.recorder, {.w = &up.parts[0].matrix,
+                                    .x = normed,
+                                    .y = s.mid,
+                                    .bias = up.bias,
+                                    .scale = up.parts[0].scale,
+                                    .glu = spec.activation,
+                                    .glu_scratch = s.wide,
+                                    .step = f.step,
+                                    .precision = f.precision,
+                                    .label = "gate and up"});
+  }
+  LAHAR_TRY(record_linear(f.recorder, up, normed, s.wide, f.step, f.precision, spec.gated ? "gate and up" : "up"));
+  return ops::activation(f.recorder, {.kind = spec.activation,
+                                      .gated = spec.gated,
+                                      .x = s.wide,
+                                      .y = s.mid,
+                                      .width = spec.width,
+                                      .step = f.step,
+                                      .label = "activation"});
+}
+
+}  // namespace
+
+Status record_dense_ffn(const Forward& f, const LayerSpec& layer, const LayerWeights& weights,
+                        const ops::Activations& normed) {
+  LAHAR_TRY(record_up(f, layer.ffn, weights.up, normed));
+  return record_output(f, weights.down, layer.post_ffn_norm ? &weights.post_ffn : nullptr, layer.residual_multiplier,
+                       "down");
+}
+
+}  // namespace lahar

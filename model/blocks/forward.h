@@ -1,0 +1,38 @@
+// What the blocks of a layer share while it is recorded.
+#pragma once
+
+#include "ops/common.h"
+#include "spec.h"
+#include "weights.h"
+
+namespace lahar {
+
+// Activations of a step; each block says which of them it reads and writes.
+struct Scratch {
+  ops::Activations x;          // [bucket, hidden]: the residual stream
+  ops::Activations normed;     // [bucket, hidden]: input of attention, and of the ffn
+  ops::Activations other;      // [bucket, hidden]: what a post norm reads
+  ops::Activations wide;       // [bucket, max(q + k + v, gate + up)]
+  ops::Activations q;          // [bucket, heads * head_dim]
+  ops::Activations mid;        // [bucket, max(heads * head_dim, ffn width)]: input of the projections back to hidden
+  gpu::BufferRange attention;  // partial results of the split decode
+};
+
+struct Forward {
+  gpu::Recorder& recorder;
+  const ModelSpec& spec;
+  const ModelWeights& weights;
+  const Scratch& scratch;
+  ops::StepRef step;
+  ops::Precision precision = ops::Precision::kDefault;
+  uint32_t max_context = 0;
+};
+
+// y = norm(x), with the model's kind and eps.
+Status record_norm(const Forward& f, const NormWeights& weights, const ops::Activations& x, const ops::Activations& y,
+                   std::string_view label);
+// The end of a block: x += multiplier * (W mid), through `other` and the post norm where the layer has one.
+Status record_output(const Forward& f, const Linear& projection, const NormWeights* post_norm, float multiplier,
+                     std::string_view label);
+
+}  // namespace lahar

@@ -1,0 +1,29 @@
+// A stacked projection (see weights.h) as one matmul for each of its parts.
+#pragma once
+
+#include "ops/matmul.h"
+#include "weights.h"
+
+namespace lahar {
+
+// Activations that begin `row` floats into each row.
+inline ops::Activations columns_from(const ops::Activations& a, uint32_t row) {
+  if (!a.range) return a;
+  const uint64_t offset = uint64_t{row} * sizeof(float);
+  return {a.range.part(offset, a.range.size - offset), a.stride};
+}
+
+// How a projection ends; the rest of ops::MatmulParams is the projection's own.
+struct LinearEpilogue {
+  ops::Activations residual;  // y = residual + residual_scale * (W x + b)
+  float residual_scale = 1;
+  float scale = 1;  // on top of the parts' own
+  float softcap = 0;
+  bool logit_rows = false;
+};
+
+Status record_linear(gpu::Recorder& recorder, const Linear& linear, const ops::Activations& x, const ops::Activations& y,
+                     const ops::StepRef& step, ops::Precision precision, std::string_view label,
+                     const LinearEpilogue& end = {});
+
+}  // namespace lahar

@@ -1,0 +1,165 @@
+#include "blocks/transformer.h"
+
+#include <algorithm>
+
+#include "blocks/attention.h"
+#include "blocks/dense_ffn.h"
+#include "blocks/linear.h"
+#include "ops/attention.h"
+#include "ops/embed.h"
+
+namespace lahar {
+namespace {
+
+constexpr uint64_t kAlignment = 256;
+
+uint32_t stride_of(uint32_t width) { return (width + 3) / 4 * 4; }
+uint64_t aligned(uint64_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
+
+// Widths in floats of what Scratch holds.
+struct Widths {
+  uint32_t hidden = 0, wide = 0, q = 0, mid = 0;
+  uint64_t attention_bytes = 0;
+};
+
+Widths widths_of(const gpu::Caps& caps, const ModelSpec& spec, const TransformerOptions& options) {
+  Widths w;
+  w.hidden = stride_of(spec.hidden);
+  for (const LayerSpec& layer : spec.layers) {
+    const AttentionSpec& a = layer.attention;
+    w.q = std::max(w.q, stride_of(a.heads * a.head_dim));
+    w.wide = std::max({w.wide, stride_of((a.heads + 2 * a.kv_heads) * a.head_dim),
+                       stride_of((layer.ffn.gated ? 2 : 1) * layer.ffn.width)});
+    w.mid = std::max(w.mid, stride_of(layer.ffn.width));
+    w.attention_bytes = std::max(
+        w.attention_bytes, ops::attention_scratch_bytes(caps, options.max_bucket, a.heads, a.head_dim, options.max_context));
+  }
+  w.mid = std::max(w.mid, w.q);
+  return w;
+}
+
+uint64_t activation_bytes(uint32_t rows, uint32_t stride) { return aligned(uint64_t{rows} * stride * sizeof(float)); }
+
+uint64_t memory_bytes(const Widths& w, uint32_t rows) {
+  return 3 * activation_bytes(rows, w.hidden) + activation_bytes(rows, w.wide) + activation_bytes(rows, w.q) +
+         activation_bytes(rows, w.mid) + aligned(std::max<uint64_t>(w.attention_bytes, 16));
+}
+
+uint64_t logits_bytes(const ModelSpec& spec, const TransformerOptions& options) {
+  return activation_bytes(options.max_logit_rows, stride_of(spec.vocabulary));
+}
+
+}  // namespace
+
+Status record_norm(const Forward& f, const NormWeights& weights, const ops::Activations& x, const ops::Activations& y,
+                   std::string_view label) {
+  return ops::norm(f.recorder, {.kind = f.spec.norm.kind,
+                                .x = x,
+                                .y = y,
+                                .width = f.spec.hidden,
+                                .weight = weights.weight,
+                                .bias = weights.bias,
+                                .eps = f.spec.norm.eps,
+                                .step = f.step,
+                                .label = label});
+}
+
+Status record_output(const Forward& f, const Linear& projection, const NormWeights* post_norm, float multiplier,
+                     std::string_view label) {
+  const Scratch& s = f.scratch;
+  if (post_norm == nullptr) {
+    return record_linear(f.recorder, projection, s.mid, s.x, f.step, f.precision, label,
+                         {.residual = s.x, .residual_scale = multiplier});
+  }
+  LAHAR_TRY(record_linear(f.recorder, projection, s.mid, s.other, f.step, f.precision, label));
+  return ops::norm(f.recorder, {.kind = f.spec.norm.kind,
+                                .x = s.other,
+                                .y = s.x,
+                                .width = f.spec.hidden,
+                                .weight = post_norm->weight,
+                                .bias = post_norm->bias,
+                                .residual = s.x,
+                                .residual_scale = multiplier,
+                                .eps = f.spec.norm.eps,
+                                .step = f.step,
+                                .label = "post norm"});
+}
+
+uint64_t Transformer::scratch_bytes(const gpu::Caps& caps, const ModelSpec& spec, const TransformerOptions& options) {
+  return memory_bytes(widths_of(caps, spec, options), options.max_bucket) + logits_bytes(spec, options);
+}
+
+Result<std::unique_ptr<Transformer>> Transformer::create(gpu::Device& device, const ModelSpec& spec,
+                                                         const ModelWeights& weights, const TransformerOptions& options) {
+  auto t = std::unique_ptr<Transformer>(new Transformer(spec, weights, options));
+  const Widths w = widths_of(device.caps(), spec, options);
+  const uint32_t rows = options.max_bucket;
+  LAHAR_ASSIGN(t->memory_, device.create_buffer(memory_bytes(w, rows), gpu::Memory::kDevice, "activations"));
+  LAHAR_ASSIGN(t->logits_memory_, device.create_buffer(logits_bytes(spec, options), gpu::Memory::kDevice, "logits"));
+  uint64_t offset = 0;
+  const auto take = [&](uint32_t stride) {
+    const ops::Activations a{{t->memory_, offset, uint64_t{rows} * stride * sizeof(float)}, stride};
+    offset += activation_bytes(rows, stride);
+    return a;
+  };
+  Scratch& s = t->scratch_;
+  s.x = take(w.hidden), s.normed = take(w.hidden), s.other = take(w.hidden);
+  s.wide = take(w.wide), s.q = take(w.q), s.mid = take(w.mid);
+  s.attention = {t->memory_, offset, t->memory_.size() - offset};
+  t->logits_ = {t->logits_memory_, stride_of(spec.vocabulary)};
+  return t;
+}
+
+ops::Activations Transformer::logits(uint32_t rows) const {
+  rows = std::min(rows, options_.max_logit_rows);
+  return {logits_.range.part(0, uint64_t{rows} * logits_.stride * sizeof(float)), logits_.stride};
+}
+
+Forward Transformer::forward(gpu::Recorder& recorder, const ops::StepRef& step) const {
+  return {.recorder = recorder,
+          .spec = spec_,
+          .weights = weights_,
+          .scratch = scratch_,
+          .step = step,
+          .precision = options_.precision,
+          .max_context = options_.max_context};
+}
+
+Status Transformer::record_embedding(gpu::Recorder& recorder, const ops::StepRef& step) const {
+  recorder.set_scope("");
+  return ops::embed(recorder, {.table = &weights_.embedding,
+                               .positions = spec_.learned_positions ? &weights_.positions : nullptr,
+                               .scale = spec_.embedding_scale,
+                               .y = scratch_.x,
+                               .step = step});
+}
+
+Status Transformer::record_layer(gpu::Recorder& recorder, const ops::StepRef& step, uint32_t index,
+                                 const ops::KvRef& kv) const {
+  const LayerSpec& layer = spec_.layers[index];
+  const LayerWeights& weights = weights_.layers[index];
+  const Forward f = forward(recorder, step);
+  const Scratch& s = scratch_;
+  recorder.set_scope("L" + std::to_string(index) + " ");
+
+  if (layer.pre_attention_norm) LAHAR_TRY(record_norm(f, weights.pre_attention, s.x, s.normed, "attention norm"));
+  if (layer.parallel && !layer.shared_norm)
+    LAHAR_TRY(record_norm(f, weights.pre_ffn, s.x, s.other, "ffn norm"));  // of the x that attention has not changed yet
+  LAHAR_TRY(record_attention(f, layer, weights, layer.pre_attention_norm ? s.normed : s.x, kv));
+
+  if (layer.parallel) return record_dense_ffn(f, layer, weights, layer.shared_norm ? s.normed : s.other);
+  if (!layer.pre_ffn_norm) return record_dense_ffn(f, layer, weights, s.x);
+  LAHAR_TRY(record_norm(f, weights.pre_ffn, s.x, s.normed, "ffn norm"));
+  return record_dense_ffn(f, layer, weights, s.normed);
+}
+
+Status Transformer::record_head(gpu::Recorder& recorder, const ops::StepRef& step, bool all_rows) const {
+  recorder.set_scope("");
+  const Forward f = forward(recorder, step);
+  LAHAR_TRY(record_norm(f, weights_.final_norm, scratch_.x, scratch_.normed, "final norm"));
+  const ops::StepRef rows{step.state, all_rows ? step.bucket : std::min(step.bucket, options_.max_logit_rows)};
+  return record_linear(recorder, weights_.head, scratch_.normed, logits(rows.bucket), rows, options_.precision, "head",
+                       {.scale = spec_.logit_scale, .softcap = spec_.logit_softcap, .logit_rows = !all_rows});
+}
+
+}  // namespace lahar

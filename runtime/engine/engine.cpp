@@ -1,0 +1,286 @@
+#include "engine/engine.h"
+
+#include <algorithm>
+#include <bit>
+#include <chrono>
+#include <random>
+
+namespace lahar {
+namespace {
+
+constexpr uint32_t kSlot = 0;
+// Logits of every row are read back in pieces of at most so many bytes.
+constexpr uint64_t kAllLogitsBytes = 256ull << 20;
+
+class Stopwatch {
+ public:
+  double seconds() const { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count(); }
+
+ private:
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+};
+
+std::vector<KvLayerGeometry> kv_geometry(const ModelSpec& spec) {
+  std::vector<KvLayerGeometry> layers;
+  for (const LayerSpec& layer : spec.layers) layers.push_back({layer.attention.kv_heads, layer.attention.head_dim});
+  return layers;
+}
+
+ops::KvType kv_type(const EngineOptions& options) {
+  return options.precision == ops::Precision::kF32 ? ops::KvType::kF32 : ops::KvType::kF16;
+}
+
+uint32_t wanted_context(const ModelSpec& spec, const EngineOptions& options) {
+  if (options.context != 0) return options.context;
+  return std::min(spec.context, EngineOptions::kDefaultContext);
+}
+
+// Rows of a prefill step: what was asked for, no more than the context, and with all logits no more than can be read back.
+uint32_t chunk_rows(const ModelSpec& spec, const EngineOptions& options, uint32_t context) {
+  uint64_t rows = std::min(options.chunk == 0 ? EngineOptions::kDefaultChunk : options.chunk, context);
+  if (options.all_logits) rows = std::min(rows, kAllLogitsBytes / (uint64_t{spec.vocabulary} * sizeof(float)));
+  return static_cast<uint32_t>(std::max<uint64_t>(rows, 1));
+}
+
+TransformerOptions transformer_options(const gpu::Device&, const ModelSpec& spec, const EngineOptions& options,
+                                       uint32_t context) {
+  const uint32_t rows = std::bit_ceil(chunk_rows(spec, options, context));
+  return {.max_bucket = rows,
+          .max_logit_rows = options.all_logits ? rows : 1,
+          .max_context = context,
+          .precision = options.precision};
+}
+
+}  // namespace
+
+Result<MemoryPlan> Engine::plan(const gpu::Device& device, const ModelSpec& spec, uint64_t weight_bytes,
+                                const EngineOptions& options) {
+  const uint32_t context = wanted_context(spec, options);
+  if (context == 0) return Error{ErrorCode::kInvalidArgument, "the context must hold at least one token"};
+  return plan_memory(
+      {.weights = weight_bytes,
+       .page_bytes = KvPageLayout::make(kv_geometry(spec), kv_type(options)).page_bytes,
+       .scratch = Transformer::scratch_bytes(device.caps(), spec, transformer_options(device, spec, options, context)),
+       .context = context,
+       .context_is_fixed = options.context != 0,
+       .slots = 1,
+       .available = available_memory(device, options.memory_cap)});
+}
+
+Result<std::unique_ptr<Engine>> Engine::create(std::shared_ptr<gpu::Device> device,
+                                               std::shared_ptr<const ModelWeights> model, EngineOptions options) {
+  const ModelSpec& spec = model->spec;
+  LAHAR_ASSIGN(const MemoryPlan plan, Engine::plan(*device, spec, 0, options));
+  if (!plan.fits())
+    return Error{ErrorCode::kOutOfMemory, "the model does not fit beside its weights: it " + plan.describe()};
+  if (plan.context < plan.asked_context) options.log.warning("the model " + plan.describe());
+
+  auto engine = std::unique_ptr<Engine>(new Engine);
+  engine->plan_ = plan;
+  LAHAR_ASSIGN(engine->transformer_,
+               Transformer::create(*device, *model, transformer_options(*device, spec, options, plan.context)));
+  const uint32_t pages = (plan.context + params::kPageTokens - 1) / params::kPageTokens;
+  LAHAR_ASSIGN(engine->kv_,
+               KvStorage::create(*device, KvPageLayout::make(kv_geometry(spec), kv_type(options)), pages, 1, pages));
+  options.chunk = chunk_rows(spec, options, plan.context);
+  LAHAR_ASSIGN(engine->steps_, StepRunner::create(device, *engine->transformer_, *engine->kv_,
+                                                  {.max_bucket = std::bit_ceil(options.chunk),
+                                                   .ring = std::max(options.steps_in_flight, 1u) + 1,
+                                                   .slots = 1,
+                                                   .all_logits = options.all_logits}));
+  engine->pool_ = std::make_unique<kv::PagePool>(pages);
+  engine->table_ = std::make_unique<kv::BlockTable>(*engine->pool_, params::kPageTokens);
+  engine->device_ = std::move(device);
+  engine->model_ = std::move(model);
+  engine->options_ = std::move(options);
+  return engine;
+}
+
+Engine::~Engine() = default;
+
+Status Engine::check_tokens(std::span<const int32_t> tokens) const {
+  if (tokens.empty()) return Error{ErrorCode::kInvalidArgument, "there are no tokens to start from"};
+  if (tokens.size() > plan_.context)
+    return Error{ErrorCode::kLimit, "the prompt has " + std::to_string(tokens.size()) +
+                                        " tokens, more than the context of " + std::to_string(plan_.context)};
+  for (const int32_t token : tokens)
+    if (token < 0 || static_cast<uint32_t>(token) >= spec().vocabulary)
+      return Error{ErrorCode::kInvalidArgument,
+                   "token " + std::to_string(token) + " is not in the vocabulary of " + std::to_string(spec().vocabulary)};
+  return {};
+}
+
+void Engine::begin(uint32_t position, const SamplingParams& sampling) {
+  position_ = position;
+  pending_states_ = {{.slot = kSlot,
+                      .state = {.position = position,
+                                .last_token = 0,
+                                .counter = 0,
+                                .limit = plan_.context,
+                                .temperature = sampling.temperature,
+                                .top_k = sampling.top_k,
+                                .top_p = sampling.top_p,
+                                .min_p = sampling.min_p,
+                                .seed_low = static_cast<uint32_t>(sampling.seed),
+                                .seed_high = static_cast<uint32_t>(sampling.seed >> 32),
+                                .sequence = 0,
+                                .reserved = 0}}};
+}
+
+bool Engine::has_room(uint32_t tokens) {
+  return position_ + tokens <= plan_.context && table_->reserve(uint64_t{position_} + tokens);
+}
+
+Result<StepTicket> Engine::submit(std::span<const int32_t> tokens, LogitMode mode) {
+  StepPlan step;
+  step.logits = mode;
+  step.runs = {{.slot = kSlot,
+                .first_row = 0,
+                .rows = static_cast<uint32_t>(tokens.size()),
+                .sampled = mode == LogitMode::kSampled ? 1u : 0u}};
+  step.tokens.assign(tokens.begin(), tokens.end());
+  step.states = std::exchange(pending_states_, {});
+  const auto pages = table_->pages();
+  for (; announced_pages_ < pages.size(); ++announced_pages_)
+    step.pages.push_back({.slot = kSlot, .index = announced_pages_, .page = pages[announced_pages_]});
+  LAHAR_ASSIGN(const StepTicket ticket, steps_->submit(step));
+  position_ += static_cast<uint32_t>(tokens.size());
+  return ticket;
+}
+
+Status Engine::prefill(std::span<const int32_t> tokens, LogitMode mode, const OnStep& on_step) {
+  std::deque<StepTicket> tickets;
+  const auto finish_oldest = [&]() -> Status {
+    LAHAR_ASSIGN(const StepRunner::Outcome outcome, steps_->wait(tickets.front()));
+    LAHAR_TRY(on_step(tickets.front(), outcome));
+    tickets.pop_front();
+    return {};
+  };
+  for (size_t done = 0; done < tokens.size();) {
+    const auto rows = static_cast<uint32_t>(std::min<size_t>(options_.chunk, tokens.size() - done));
+    if (!has_room(rows)) return Error{ErrorCode::kLimit, "the KV pool has no page left for the prompt"};
+    if (tickets.size() == steps_->ring() - 1) LAHAR_TRY(finish_oldest());
+    const bool last = done + rows == tokens.size();
+    LAHAR_ASSIGN(StepTicket ticket,
+                 submit(tokens.subspan(done, rows), mode == LogitMode::kSampled && !last ? LogitMode::kNone : mode));
+    tickets.push_back(ticket);
+    done += rows;
+  }
+  while (!tickets.empty()) LAHAR_TRY(finish_oldest());
+  return {};
+}
+
+Result<GenerateOutcome> Engine::generate(const GenerateRequest& request) {
+  LAHAR_TRY(check_tokens(request.prompt));
+  LAHAR_TRY(request.sampling.check());
+  auto outcome = run(request);
+  if (!outcome.ok()) forget();
+  return outcome;
+}
+
+Result<GenerateOutcome> Engine::run(const GenerateRequest& request) {
+  const auto mismatch = std::mismatch(cached_.begin(), cached_.end(), request.prompt.begin(), request.prompt.end() - 1);
+  const auto reused = static_cast<uint32_t>(mismatch.first - cached_.begin());
+  begin(reused, request.sampling);
+
+  GenerateOutcome result;
+  result.stats.reused_tokens = reused;
+  result.stats.prompt_tokens = static_cast<uint32_t>(request.prompt.size()) - reused;
+  std::vector<int32_t> chain(request.prompt.begin(), request.prompt.end());  // what the device has been fed, and its answers
+  bool stopped = false;
+  const Stopwatch watch;
+
+  // A token arrived from the device, wanted or not: steps under way when the end is seen go on for a little.
+  const auto take = [&](const params::SampleRecord& record) {
+    chain.push_back(record.token);
+    if (stopped) return;
+    if (result.stats.generated_tokens == 0) result.stats.prefill_seconds = watch.seconds();
+    ++result.stats.generated_tokens;
+    result.stats.decode_seconds = watch.seconds() - result.stats.prefill_seconds;
+    const auto stop = [&](StopReason reason) { stopped = true, result.reason = reason; };
+    if (std::find(request.stop_tokens.begin(), request.stop_tokens.end(), record.token) != request.stop_tokens.end())
+      return stop(StopReason::kStopToken);
+    result.tokens.push_back(record.token);
+    if (request.on_token && !request.on_token(record.token, record)) return stop(StopReason::kCancelled);
+    if (result.tokens.size() >= request.max_tokens) stop(StopReason::kLength);
+  };
+
+  cached_.clear();  // until it is known what the cache holds
+  if (request.max_tokens == 0) stopped = true;
+  const OnStep on_prefill = [&](const StepTicket&, const StepRunner::Outcome& step) -> Status {
+    if (const params::SampleRecord& record = step.records[0]; record.token >= 0) take(record);
+    return {};
+  };
+  LAHAR_TRY(prefill(request.prompt.subspan(reused), LogitMode::kSampled, on_prefill));
+
+  std::deque<StepTicket> tickets;
+  const int32_t from_device = -1;
+  uint64_t asked = 1;  // tokens that submitted steps will give
+  while (!stopped || !tickets.empty()) {
+    while (!stopped && tickets.size() < options_.steps_in_flight && asked < request.max_tokens && has_room(1)) {
+      LAHAR_ASSIGN(StepTicket ticket, submit(std::span(&from_device, 1), LogitMode::kSampled));
+      tickets.push_back(ticket);
+      ++asked;
+    }
+    if (tickets.empty()) {
+      result.reason = StopReason::kContext;
+      break;
+    }
+    LAHAR_ASSIGN(const StepRunner::Outcome step, steps_->wait(tickets.front()));
+    tickets.pop_front();
+    take(step.records[0]);
+  }
+  chain.resize(std::min<size_t>(chain.size(), position_));
+  cached_ = std::move(chain);
+  return result;
+}
+
+Status Engine::logits(std::span<const int32_t> tokens, const OnLogits& on_rows) {
+  LAHAR_TRY(check_tokens(tokens));
+  if (!options_.all_logits) return Error{ErrorCode::kInvalidArgument, "the engine was opened without all_logits"};
+  forget();
+  begin(0, {});
+  uint32_t first = 0;
+  return prefill(tokens, LogitMode::kAll, [&](const StepTicket& ticket, const StepRunner::Outcome& outcome) -> Status {
+    LAHAR_TRY(on_rows(first, ticket.rows, outcome.logits, outcome.logits_stride));
+    first += ticket.rows;
+    return {};
+  });
+}
+
+Result<double> Engine::time_steps(uint32_t prompt, uint32_t decoded, uint32_t depth) {
+  if (uint64_t{depth} + prompt + decoded > plan_.context)
+    return Error{ErrorCode::kLimit, "a depth of " + std::to_string(depth) + " and " + std::to_string(prompt + decoded) +
+                                        " tokens do not fit into the context of " + std::to_string(plan_.context)};
+  forget();
+  begin(0, {.temperature = 0});
+  std::mt19937 random(1);
+  std::uniform_int_distribution<int32_t> any(0, static_cast<int32_t>(spec().vocabulary) - 1);
+  const auto random_tokens = [&](uint32_t n) {
+    std::vector<int32_t> tokens(n);
+    for (int32_t& token : tokens) token = any(random);
+    return tokens;
+  };
+  const OnStep ignore = [](const StepTicket&, const StepRunner::Outcome&) { return Status{}; };
+  if (depth > 0) LAHAR_TRY(prefill(random_tokens(depth), LogitMode::kNone, ignore));
+
+  const std::vector<int32_t> tokens = random_tokens(prompt);
+  const Stopwatch watch;
+  if (prompt > 0) LAHAR_TRY(prefill(tokens, LogitMode::kSampled, ignore));
+  std::deque<StepTicket> tickets;
+  const int32_t from_device = -1;
+  for (uint32_t i = 0; i < decoded || !tickets.empty();) {
+    if (i < decoded && tickets.size() < options_.steps_in_flight) {
+      if (!has_room(1)) return Error{ErrorCode::kLimit, "the KV pool has no page left"};
+      LAHAR_ASSIGN(StepTicket ticket, submit(std::span(&from_device, 1), LogitMode::kSampled));
+      tickets.push_back(ticket);
+      ++i;
+      continue;
+    }
+    LAHAR_TRY(steps_->wait(tickets.front()));
+    tickets.pop_front();
+  }
+  return watch.seconds();
+}
+
+}  // namespace lahar

@@ -1,0 +1,130 @@
+// Generates text with a loaded model, one sequence at a time: schedules steps, keeps several of them under way, and hands
+// out tokens as they arrive.
+// Thread rule: one thread at a time, but for cancel flags that callbacks read.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "blocks/transformer.h"
+#include "core/log.h"
+#include "core/result.h"
+#include "engine/kv_storage.h"
+#include "engine/memory_plan.h"
+#include "engine/sampling_params.h"
+#include "engine/step_runner.h"
+#include "gpu/device.h"
+#include "kv/block_table.h"
+#include "kv/page_pool.h"
+#include "weights.h"
+
+namespace lahar {
+
+struct EngineOptions {
+  uint32_t context = 0;  // tokens; 0: the model's own, at most kDefaultContext, shortened where memory is short
+  uint32_t chunk = 0;    // prefill rows a step; 0: kDefaultChunk
+  ops::Precision precision = ops::Precision::kDefault;
+  uint64_t memory_cap = 0;       // bytes of device memory for everything; 0: no cap
+  uint32_t steps_in_flight = 2;  // decode steps submitted ahead of the host
+  bool all_logits = false;       // logits() will be called
+  Log log;
+
+  static constexpr uint32_t kDefaultContext = 8192;
+  static constexpr uint32_t kDefaultChunk = 512;
+};
+
+// What one generate() did. Times in seconds.
+struct GenerateStats {
+  uint32_t prompt_tokens = 0;  // computed; those reused from the cache are not counted
+  uint32_t reused_tokens = 0;
+  uint32_t generated_tokens = 0;
+  double prefill_seconds = 0;  // from the call to the first token
+  double decode_seconds = 0;   // from the first token to the last
+};
+
+enum class StopReason {
+  kStopToken,  // one of the stop tokens was sampled (it is not handed out)
+  kLength,     // max_tokens
+  kContext,    // the context or the KV pool is full
+  kCancelled,  // the callback said so
+};
+
+struct GenerateRequest {
+  std::span<const int32_t> prompt;  // at least one token, all in the vocabulary
+  uint32_t max_tokens = UINT32_MAX;
+  SamplingParams sampling;
+  std::span<const int32_t> stop_tokens;
+  // Called for each token in order; false ends the generation.
+  std::function<bool(int32_t token, const params::SampleRecord& record)> on_token;
+};
+
+struct GenerateOutcome {
+  StopReason reason = StopReason::kLength;
+  std::vector<int32_t> tokens;  // without the stop token
+  GenerateStats stats;
+};
+
+class Engine {
+ public:
+  // Allocates everything that generation needs. `model` is shared. Errors: kOutOfMemory (with the memory plan's text),
+  // kInvalidArgument, kDeviceLost.
+  static Result<std::unique_ptr<Engine>> create(std::shared_ptr<gpu::Device> device,
+                                                std::shared_ptr<const ModelWeights> model, EngineOptions options);
+  // What create() would need beside `weight_bytes` that are still to be loaded.
+  static Result<MemoryPlan> plan(const gpu::Device& device, const ModelSpec& spec, uint64_t weight_bytes,
+                                 const EngineOptions& options);
+  ~Engine();
+
+  uint32_t context() const { return plan_.context; }
+  const MemoryPlan& memory() const { return plan_; }
+  const ModelSpec& spec() const { return model_->spec; }
+
+  // The prompt's longest prefix that is still in the KV cache from the call before is reused. Errors: kLimit (the prompt
+  // does not fit into the context), kInvalidArgument, kDeviceLost. After an error the cache is empty and the engine usable.
+  Result<GenerateOutcome> generate(const GenerateRequest& request);
+
+  // Logits of every position, chunk by chunk: on_rows(first position, logits [rows, stride], stride in floats). Needs
+  // EngineOptions::all_logits. The tokens must fit into the context.
+  using OnLogits = std::function<Status(uint32_t first, uint32_t rows, std::span<const float> logits, uint32_t stride)>;
+  Status logits(std::span<const int32_t> tokens, const OnLogits& on_rows);
+
+  // For benchmarks: after `depth` tokens in the cache, the seconds that a prompt of `prompt` random tokens and then
+  // `decoded` decode steps take. Errors: kLimit.
+  Result<double> time_steps(uint32_t prompt, uint32_t decoded, uint32_t depth);
+
+  StepRunner& steps() { return *steps_; }
+  const Transformer& transformer() const { return *transformer_; }
+  void forget() { cached_.clear(); }  // drops the cache's contents
+
+ private:
+  Engine() = default;
+  using OnStep = std::function<Status(const StepTicket&, const StepRunner::Outcome&)>;
+  Status check_tokens(std::span<const int32_t> tokens) const;
+  Result<GenerateOutcome> run(const GenerateRequest& request);
+  // The next submitted row is of this position, and the device's state of the sequence starts afresh.
+  void begin(uint32_t position, const SamplingParams& sampling);
+  bool has_room(uint32_t tokens);
+  Result<StepTicket> submit(std::span<const int32_t> tokens, LogitMode mode);
+  // Submits the tokens chunk by chunk and waits for all; on_step sees every step. kSampled samples the last row alone.
+  Status prefill(std::span<const int32_t> tokens, LogitMode mode, const OnStep& on_step);
+
+  std::shared_ptr<gpu::Device> device_;
+  std::shared_ptr<const ModelWeights> model_;
+  EngineOptions options_;
+  MemoryPlan plan_;
+  std::unique_ptr<Transformer> transformer_;
+  std::unique_ptr<KvStorage> kv_;
+  std::unique_ptr<kv::PagePool> pool_;
+  std::unique_ptr<kv::BlockTable> table_;
+  std::unique_ptr<StepRunner> steps_;
+
+  std::vector<int32_t> cached_;   // tokens whose keys and values are in the cache
+  uint32_t position_ = 0;         // of the next row to submit
+  uint32_t announced_pages_ = 0;  // of table_, sent to the device
+  std::vector<params::StateUpdate> pending_states_;
+};
+
+}  // namespace lahar

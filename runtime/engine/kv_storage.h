@@ -1,0 +1,53 @@
+// The KV pool in device memory: segments of pages, the table of their addresses, and the page tables of the slots.
+// Which page belongs to whom is kv::PagePool's business.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "core/result.h"
+#include "gpu/buffer.h"
+#include "gpu/device.h"
+#include "ops/common.h"
+
+namespace lahar {
+
+struct KvLayerGeometry {
+  uint32_t kv_heads = 0;
+  uint32_t head_dim = 0;
+};
+
+// Byte offsets inside a page; see params::KvAddress for the layout.
+struct KvPageLayout {
+  ops::KvType type = ops::KvType::kF16;
+  std::vector<KvLayerGeometry> layers;
+  std::vector<uint32_t> key_offsets, value_offsets;  // by layer
+  uint64_t page_bytes = 0;
+
+  static KvPageLayout make(std::vector<KvLayerGeometry> layers, ops::KvType type);
+};
+
+class KvStorage {
+ public:
+  // pages > 0; slots > 0; pages_per_slot > 0. Errors: kOutOfMemory, kLimit (a page larger than an allocation may be).
+  static Result<std::unique_ptr<KvStorage>> create(gpu::Device& device, KvPageLayout layout, uint32_t pages, uint32_t slots,
+                                                   uint32_t pages_per_slot);
+
+  uint32_t pages() const { return pages_; }
+  uint32_t slots() const { return slots_; }
+  uint32_t pages_per_slot() const { return pages_per_slot_; }
+  uint64_t bytes() const { return layout_.page_bytes * pages_; }
+  const gpu::Buffer& page_table() const { return page_table_; }
+  // For the ops of one layer. The spans in it live as long as this object.
+  ops::KvRef layer(uint32_t index) const;
+
+ private:
+  KvStorage() = default;
+  KvPageLayout layout_;
+  uint32_t pages_ = 0, slots_ = 0, pages_per_slot_ = 0, pages_per_segment_ = 0;
+  std::vector<gpu::Buffer> segments_;
+  std::vector<gpu::BufferRange> segment_ranges_;
+  gpu::Buffer segment_table_, page_table_;
+};
+
+}  // namespace lahar

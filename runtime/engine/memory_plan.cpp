@@ -1,0 +1,59 @@
+#include "engine/memory_plan.h"
+
+#include <algorithm>
+#include <cstdio>
+
+#include "step.h"
+
+namespace lahar {
+namespace {
+
+constexpr uint32_t kShortestContext = 512;
+
+uint64_t pool_bytes(const MemoryRequest& request, uint32_t context) {
+  const uint64_t pages = (uint64_t{context} + params::kPageTokens - 1) / params::kPageTokens * request.slots;
+  return pages * request.page_bytes;
+}
+
+}  // namespace
+
+MemoryPlan plan_memory(const MemoryRequest& request) {
+  MemoryPlan plan{.weights = request.weights,
+                  .kv_pool = pool_bytes(request, request.context),
+                  .scratch = request.scratch,
+                  .available = request.available,
+                  .context = request.context,
+                  .asked_context = request.context};
+  while (!request.context_is_fixed && !plan.fits() && plan.context > kShortestContext) {
+    plan.context = std::max(kShortestContext, plan.context / 2);
+    plan.kv_pool = pool_bytes(request, plan.context);
+  }
+  return plan;
+}
+
+uint64_t available_memory(const gpu::Device& device, uint64_t cap) {
+  const gpu::MemoryUse use = device.memory_use();
+  const uint64_t limit = cap == 0 ? use.budget : std::min(use.budget, cap);
+  return limit > use.used ? limit - use.used : 0;
+}
+
+std::string format_bytes(uint64_t bytes) {
+  constexpr const char* kUnits[] = {"bytes", "KiB", "MiB", "GiB", "TiB"};
+  double value = static_cast<double>(bytes);
+  size_t unit = 0;
+  while (value >= 1024 && unit + 1 < std::size(kUnits)) value /= 1024, ++unit;
+  char text[32];
+  std::snprintf(text, sizeof(text), value < 10 && unit > 0 ? "%.1f %s" : "%.0f %s", value, kUnits[unit]);
+  return text;
+}
+
+std::string MemoryPlan::describe() const {
+  std::string text = "needs " + format_bytes(total()) + " (weights " + format_bytes(weights) + ", KV cache " +
+                     format_bytes(kv_pool) + " for " + std::to_string(context) + " tokens, scratch " +
+                     format_bytes(scratch) + "); " + format_bytes(available) + " are free";
+  if (context < asked_context)
+    text += "; the context was shortened from " + std::to_string(asked_context) + " tokens to fit";
+  return text;
+}
+
+}  // namespace lahar

@@ -1,0 +1,194 @@
+#include "engine/step_runner.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+
+#include "gpu/transfer.h"
+#include "ops/sample.h"
+
+namespace lahar {
+namespace {
+
+constexpr uint32_t kPrepareThreads = 64;
+// A submission is one unit that the driver's watchdog times: long steps are cut after so many layers.
+constexpr uint32_t kLayersPerList = 4;
+constexpr uint32_t kShortStepRows = 16;  // steps of at most so many rows are one list
+
+uint64_t step_state_bytes(uint32_t bucket) { return sizeof(params::StepState) + uint64_t{bucket} * sizeof(params::Row); }
+
+}  // namespace
+
+Result<std::unique_ptr<StepRunner>> StepRunner::create(std::shared_ptr<gpu::Device> device, const Transformer& transformer,
+                                                       const KvStorage& kv, StepRunnerOptions options) {
+  auto runner = std::unique_ptr<StepRunner>(new StepRunner(std::move(device), transformer, kv, options));
+  LAHAR_TRY(runner->allocate());
+  return runner;
+}
+
+StepRunner::~StepRunner() {
+  for (const Place& place : places_)
+    if (place.pending != 0) (void)device_->wait(place.pending);
+}
+
+Status StepRunner::allocate() {
+  const std::vector<params::SeqState> idle(options_.slots);
+  LAHAR_ASSIGN(states_,
+               device_->create_buffer(idle.size() * sizeof(params::SeqState), gpu::Memory::kDevice, "sequence states"));
+  LAHAR_TRY(gpu::upload(*device_, std::as_bytes(std::span(idle)), states_));
+  LAHAR_ASSIGN(step_state_,
+               device_->create_buffer(step_state_bytes(options_.max_bucket), gpu::Memory::kDevice, "step state"));
+  LAHAR_ASSIGN(
+      sample_scratch_,
+      device_->create_buffer(std::max<uint64_t>(16, ops::sample_scratch_bytes(options_.slots, transformer_.vocabulary())),
+                             gpu::Memory::kDevice, "sampling scratch"));
+  places_.resize(options_.ring);
+  for (uint32_t i = 0; i < options_.ring; ++i) {
+    const std::string suffix = " " + std::to_string(i);
+    LAHAR_ASSIGN(places_[i].input, device_->create_buffer(sizeof(params::StepInput) + options_.max_bucket * sizeof(int32_t),
+                                                          gpu::Memory::kUpload, "step input" + suffix));
+    LAHAR_ASSIGN(places_[i].records, device_->create_buffer(params::kMaxRuns * sizeof(params::SampleRecord),
+                                                            gpu::Memory::kReadback, "sample records" + suffix));
+    if (options_.all_logits)
+      LAHAR_ASSIGN(places_[i].logits, device_->create_buffer(transformer_.logits(options_.max_bucket).range.size,
+                                                             gpu::Memory::kReadback, "logits" + suffix));
+  }
+  return {};
+}
+
+Status StepRunner::check(const StepPlan& plan) const {
+  const auto bad = [](const std::string& what) { return Error{ErrorCode::kInvalidArgument, "step: " + what}; };
+  if (plan.tokens.empty() || plan.tokens.size() > options_.max_bucket)
+    return bad(std::to_string(plan.tokens.size()) + " rows, at most " + std::to_string(options_.max_bucket) + " fit");
+  if (plan.runs.empty() || plan.runs.size() > std::min(options_.slots, params::kMaxRuns))
+    return bad(std::to_string(plan.runs.size()) + " runs for " + std::to_string(options_.slots) + " slots");
+  if (plan.states.size() > params::kMaxRuns || plan.pages.size() > params::kMaxPageUpdates) return bad("too many updates");
+  if (plan.logits == LogitMode::kAll && !options_.all_logits) return bad("opened without all_logits");
+  return {};
+}
+
+void StepRunner::write_input(const StepPlan& plan, Place& place) {
+  auto* input = reinterpret_cast<params::StepInput*>(place.input.mapped());
+  input->n_rows = static_cast<uint32_t>(plan.tokens.size());
+  input->n_runs = static_cast<uint32_t>(plan.runs.size());
+  input->n_state_updates = static_cast<uint32_t>(plan.states.size());
+  input->n_page_updates = static_cast<uint32_t>(plan.pages.size());
+  std::copy(plan.runs.begin(), plan.runs.end(), input->runs);
+  std::copy(plan.states.begin(), plan.states.end(), input->state_updates);
+  std::copy(plan.pages.begin(), plan.pages.end(), input->page_updates);
+  std::memcpy(place.input.mapped() + sizeof(params::StepInput), plan.tokens.data(), plan.tokens.size() * sizeof(int32_t));
+}
+
+Result<StepTicket> StepRunner::submit(const StepPlan& plan) {
+  LAHAR_TRY(check(plan));
+  const auto ring = static_cast<uint32_t>(submitted_steps_ % options_.ring);
+  Place& place = places_[ring];
+  if (place.pending != 0) LAHAR_TRY(device_->wait(place.pending));
+  write_input(plan, place);
+
+  const StepShape shape{std::bit_ceil(static_cast<uint32_t>(plan.tokens.size())), plan.logits};
+  LAHAR_ASSIGN(Program * program, this->program(shape, ring));
+  uint64_t timeline = 0;
+  for (const gpu::CommandList& list : program->lists) {
+    const gpu::CommandList* one = &list;
+    LAHAR_ASSIGN(timeline, device_->submit(std::span(&one, 1), gate_, gate_value_));
+  }
+  place.pending = timeline;
+  ++submitted_steps_;
+  return StepTicket{ring, timeline, static_cast<uint32_t>(plan.tokens.size()), static_cast<uint32_t>(plan.runs.size())};
+}
+
+Result<StepRunner::Outcome> StepRunner::wait(const StepTicket& ticket) {
+  LAHAR_TRY(device_->wait(ticket.timeline));
+  const Place& place = places_[ticket.ring];
+  Outcome outcome;
+  outcome.records = place.records.mapped_as<const params::SampleRecord>().first(ticket.runs);
+  if (options_.all_logits) {
+    outcome.logits_stride = transformer_.logits(1).stride;
+    outcome.logits = place.logits.mapped_as<const float>().first(size_t{ticket.rows} * outcome.logits_stride);
+  }
+  return outcome;
+}
+
+Result<StepRunner::Program*> StepRunner::program(const StepShape& shape, uint32_t ring) {
+  if (const auto it = programs_.find({shape, ring}); it != programs_.end()) return &it->second;
+  for (uint32_t place = 0; place < options_.ring; ++place) {
+    LAHAR_ASSIGN(Program recorded, record(shape, place));
+    programs_.emplace(std::pair(shape, place), std::move(recorded));
+    ++recorded_;
+  }
+  return &programs_.at({shape, ring});
+}
+
+Result<StepRunner::ProgramSize> StepRunner::program_size(const StepShape& shape) {
+  LAHAR_ASSIGN(const Program* program, this->program(shape, 0));
+  ProgramSize size;
+  for (const gpu::CommandList& list : program->lists) {
+    size.dispatches += list.dispatches();
+    size.barriers += list.barriers();
+    ++size.lists;
+  }
+  return size;
+}
+
+void StepRunner::record_prepare(gpu::Recorder& recorder, const StepShape& shape, const Place& place) {
+  const params::PrepareParams push{.step_input = place.input.address(),
+                                   .states = states_.address(),
+                                   .pages = kv_.page_table().address(),
+                                   .step = step_state_.address(),
+                                   .slots = options_.slots,
+                                   .pages_per_slot = kv_.pages_per_slot(),
+                                   .bucket = shape.bucket,
+                                   .vocabulary = transformer_.vocabulary()};
+  const gpu::BufferRange reads[] = {place.input, states_};
+  const gpu::BufferRange writes[] = {states_, kv_.page_table(), {step_state_, 0, step_state_bytes(shape.bucket)}};
+  recorder.dispatch({.label = "prepare",
+                     .kernel = device_->kernels().get({gpu::ShaderId::prepare, {kPrepareThreads, 1, 1}}),
+                     .push = gpu::push_bytes(push),
+                     .reads = reads,
+                     .writes = writes});
+}
+
+Result<StepRunner::Program> StepRunner::record(const StepShape& shape, uint32_t ring) {
+  const Place& place = places_[ring];
+  const ops::StepRef step{{step_state_, 0, step_state_bytes(shape.bucket)}, shape.bucket};
+  gpu::Recorder recorder(*device_);
+  Program program;
+  const auto finish_list = [&]() -> Status {
+    LAHAR_ASSIGN(gpu::CommandList list, recorder.finish());
+    program.lists.push_back(std::move(list));
+    recorder.clear();
+    return {};
+  };
+
+  record_prepare(recorder, shape, place);
+  LAHAR_TRY(transformer_.record_embedding(recorder, step));
+  for (uint32_t layer = 0; layer < transformer_.layers(); ++layer) {
+    LAHAR_TRY(transformer_.record_layer(recorder, step, layer, kv_.layer(layer)));
+    if (shape.bucket > kShortStepRows && layer % kLayersPerList == kLayersPerList - 1) LAHAR_TRY(finish_list());
+  }
+
+  const ops::Activations logits = transformer_.logits(shape.bucket);
+  ops::SampleParams sample{.logits = logits,
+                           .vocabulary = transformer_.vocabulary(),
+                           .states = states_,
+                           .slots = options_.slots,
+                           .records = place.records,
+                           .scratch = sample_scratch_,
+                           .step = step,
+                           .max_runs = std::min(options_.slots, shape.bucket)};
+  if (shape.logits == LogitMode::kSampled) {
+    LAHAR_TRY(transformer_.record_head(recorder, step, false));
+    LAHAR_TRY(ops::sample(recorder, sample));
+  } else {
+    if (shape.logits == LogitMode::kAll) {
+      LAHAR_TRY(transformer_.record_head(recorder, step, true));
+      recorder.copy("read logits", logits.range, {place.logits, 0, logits.range.size});
+    }
+    LAHAR_TRY(ops::advance(recorder, sample));
+  }
+  LAHAR_TRY(finish_list());
+  return program;
+}
+
+}  // namespace lahar

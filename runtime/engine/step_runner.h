@@ -1,0 +1,121 @@
+// Steps on the device: programs recorded once per shape and replayed, a ring of host-visible inputs and results, and the
+// device-resident sequence states. Knows nothing of scheduling.
+// Thread rule: one thread at a time.
+#pragma once
+
+#include <array>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "blocks/transformer.h"
+#include "core/result.h"
+#include "engine/kv_storage.h"
+#include "gpu/commands.h"
+#include "gpu/device.h"
+#include "step.h"
+
+namespace lahar {
+
+enum class LogitMode {
+  kNone,     // nothing is sampled, the head is skipped
+  kSampled,  // the last row of every sampled run
+  kAll,      // every row; nothing is sampled; the logits are read back
+};
+
+// What a program is recorded for. bucket: rows at most, a power of two.
+struct StepShape {
+  uint32_t bucket = 1;
+  LogitMode logits = LogitMode::kSampled;
+  auto operator<=>(const StepShape&) const = default;
+};
+
+// One step, as the scheduler wants it. The rows of the runs follow each other.
+struct StepPlan {
+  LogitMode logits = LogitMode::kSampled;
+  std::vector<params::Run> runs;
+  std::vector<int32_t> tokens;  // one a row; -1: the slot's last token
+  std::vector<params::StateUpdate> states;
+  std::vector<params::PageUpdate> pages;
+};
+
+struct StepTicket {
+  uint32_t ring = 0;
+  uint64_t timeline = 0;  // the device has finished the step when its timeline reaches this
+  uint32_t rows = 0, runs = 0;
+};
+
+struct StepRunnerOptions {
+  uint32_t max_bucket = 512;  // a power of two
+  uint32_t ring = 3;          // steps that can be under way at once
+  uint32_t slots = 1;
+  bool all_logits = false;  // LogitMode::kAll will be used: memory to read logits back is set aside
+};
+
+class StepRunner {
+ public:
+  // `transformer` and `kv` must outlive the result.
+  static Result<std::unique_ptr<StepRunner>> create(std::shared_ptr<gpu::Device> device, const Transformer& transformer,
+                                                    const KvStorage& kv, StepRunnerOptions options);
+  ~StepRunner();  // waits for what is under way
+
+  // Writes the step's input and submits it. Blocks only where all of the ring is under way. A shape seen for the first time
+  // is recorded for every place of the ring. Errors: kInvalidArgument (a plan beyond the limits), kDeviceLost, kOutOfMemory.
+  Result<StepTicket> submit(const StepPlan& plan);
+  // Waits for the step. The views stay valid until `ring` more steps have been submitted.
+  struct Outcome {
+    std::span<const params::SampleRecord> records;  // one a run
+    std::span<const float> logits;                  // [rows, logits_stride] with LogitMode::kAll
+    uint32_t logits_stride = 0;                     // floats; at least the vocabulary
+  };
+  Result<Outcome> wait(const StepTicket& ticket);
+
+  uint32_t ring() const { return options_.ring; }
+  uint32_t max_bucket() const { return options_.max_bucket; }
+  // Programs recorded so far, each place of the ring counted.
+  uint64_t recorded() const { return recorded_; }
+  struct ProgramSize {
+    uint32_t dispatches = 0, barriers = 0, lists = 0;
+  };
+  // Records the shape where it is not yet.
+  Result<ProgramSize> program_size(const StepShape& shape);
+
+  // Every later submission waits until the timeline semaphore has reached `value` (for tests; VK_NULL_HANDLE: none).
+  void set_gate(VkSemaphore semaphore, uint64_t value) { gate_ = semaphore, gate_value_ = value; }
+  // All buffers that a step may touch but weights and the KV pool, for tests that prove declared accesses.
+  const gpu::Buffer& states() const { return states_; }
+
+ private:
+  struct Place {  // of the ring
+    gpu::Buffer input, records, logits;
+    uint64_t pending = 0;
+  };
+  struct Program {
+    std::vector<gpu::CommandList> lists;
+  };
+
+  StepRunner(std::shared_ptr<gpu::Device> device, const Transformer& transformer, const KvStorage& kv,
+             StepRunnerOptions options)
+      : device_(std::move(device)), transformer_(transformer), kv_(kv), options_(options) {}
+  Status allocate();
+  Result<Program*> program(const StepShape& shape, uint32_t ring);
+  Result<Program> record(const StepShape& shape, uint32_t ring);
+  void record_prepare(gpu::Recorder& recorder, const StepShape& shape, const Place& place);
+  void write_input(const StepPlan& plan, Place& place);
+  Status check(const StepPlan& plan) const;
+
+  std::shared_ptr<gpu::Device> device_;
+  const Transformer& transformer_;
+  const KvStorage& kv_;
+  StepRunnerOptions options_;
+  gpu::Buffer states_, step_state_, sample_scratch_;
+  std::vector<Place> places_;
+  std::map<std::pair<StepShape, uint32_t>, Program> programs_;
+  uint64_t submitted_steps_ = 0, recorded_ = 0;
+  VkSemaphore gate_ = VK_NULL_HANDLE;
+  uint64_t gate_value_ = 0;
+};
+
+}  // namespace lahar
