@@ -32,7 +32,7 @@ ops::KvType kv_type(const EngineOptions& options) {
 
 uint32_t wanted_context(const ModelSpec& spec, const EngineOptions& options) {
   if (options.context != 0) return options.context;
-  return std::min(spec.context, EngineOptions::kDefaultContext);
+  return std::min(spec.context_length, EngineOptions::kDefaultContext);
 }
 
 // Rows of a prefill step: what was asked for, no more than the context, and with all logits no more than can be read back.
@@ -67,8 +67,8 @@ Result<MemoryPlan> Engine::plan(const gpu::Device& device, const ModelSpec& spec
        .available = available_memory(device, options.memory_cap)});
 }
 
-Result<std::unique_ptr<Engine>> Engine::create(std::shared_ptr<gpu::Device> device,
-                                               std::shared_ptr<const ModelWeights> model, EngineOptions options) {
+Result<std::unique_ptr<Engine>> Engine::create(std::shared_ptr<gpu::Device> device, std::shared_ptr<const Model> model,
+                                               EngineOptions options) {
   const ModelSpec& spec = model->spec;
   LAHAR_ASSIGN(const MemoryPlan plan, Engine::plan(*device, spec, 0, options));
   if (!plan.fits())
@@ -77,8 +77,8 @@ Result<std::unique_ptr<Engine>> Engine::create(std::shared_ptr<gpu::Device> devi
 
   auto engine = std::unique_ptr<Engine>(new Engine);
   engine->plan_ = plan;
-  LAHAR_ASSIGN(engine->transformer_,
-               Transformer::create(*device, *model, transformer_options(*device, spec, options, plan.context)));
+  LAHAR_ASSIGN(engine->transformer_, Transformer::create(*device, spec, model->weights,
+                                                         transformer_options(*device, spec, options, plan.context)));
   const uint32_t pages = (plan.context + params::kPageTokens - 1) / params::kPageTokens;
   LAHAR_ASSIGN(engine->kv_,
                KvStorage::create(*device, KvPageLayout::make(kv_geometry(spec), kv_type(options)), pages, 1, pages));

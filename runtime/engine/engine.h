@@ -19,7 +19,7 @@
 #include "gpu/device.h"
 #include "kv/block_table.h"
 #include "kv/page_pool.h"
-#include "weights.h"
+#include "model.h"
 
 namespace lahar {
 
@@ -71,8 +71,8 @@ class Engine {
  public:
   // Allocates everything that generation needs. `model` is shared. Errors: kOutOfMemory (with the memory plan's text),
   // kInvalidArgument, kDeviceLost.
-  static Result<std::unique_ptr<Engine>> create(std::shared_ptr<gpu::Device> device,
-                                                std::shared_ptr<const ModelWeights> model, EngineOptions options);
+  static Result<std::unique_ptr<Engine>> create(std::shared_ptr<gpu::Device> device, std::shared_ptr<const Model> model,
+                                                EngineOptions options);
   // What create() would need beside `weight_bytes` that are still to be loaded.
   static Result<MemoryPlan> plan(const gpu::Device& device, const ModelSpec& spec, uint64_t weight_bytes,
                                  const EngineOptions& options);
@@ -112,7 +112,7 @@ class Engine {
   Status prefill(std::span<const int32_t> tokens, LogitMode mode, const OnStep& on_step);
 
   std::shared_ptr<gpu::Device> device_;
-  std::shared_ptr<const ModelWeights> model_;
+  std::shared_ptr<const Model> model_;
   EngineOptions options_;
   MemoryPlan plan_;
   std::unique_ptr<Transformer> transformer_;

@@ -49,9 +49,10 @@ Status StepRunner::allocate() {
                                                           gpu::Memory::kUpload, "step input" + suffix));
     LAHAR_ASSIGN(places_[i].records, device_->create_buffer(params::kMaxRuns * sizeof(params::SampleRecord),
                                                             gpu::Memory::kReadback, "sample records" + suffix));
-    if (options_.all_logits)
-      LAHAR_ASSIGN(places_[i].logits, device_->create_buffer(transformer_.logits(options_.max_bucket).range.size,
-                                                             gpu::Memory::kReadback, "logits" + suffix));
+    if (options_.all_logits) {
+      const uint64_t bytes = transformer_.logits(options_.max_bucket).range.size;
+      LAHAR_ASSIGN(places_[i].logits, device_->create_buffer(bytes, gpu::Memory::kReadback, "logits" + suffix));
+    }
   }
   return {};
 }

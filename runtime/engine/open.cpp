@@ -1,0 +1,41 @@
+#include "engine/open.h"
+
+namespace lahar {
+namespace {
+
+struct Prepared {
+  ModelSpec spec;
+  WeightPlan weights;
+  MemoryPlan memory;
+};
+
+Result<Prepared> prepare(const gpu::Device& device, const ModelSource& source, const OpenOptions& options) {
+  LAHAR_ASSIGN(ModelSpec spec, read_model_spec(source, options.engine.context, options.engine.log));
+  LAHAR_ASSIGN(WeightPlan weights, WeightPlan::make(source, spec, options.quantize, options.engine.log));
+  LAHAR_ASSIGN(const MemoryPlan memory, Engine::plan(device, spec, weights.memory().total(), options.engine));
+  LAHAR_TRY(set_context(spec, memory.context));
+  return Prepared{std::move(spec), std::move(weights), memory};
+}
+
+}  // namespace
+
+Result<MemoryPlan> plan_engine(const gpu::Device& device, const ModelSource& source, const OpenOptions& options) {
+  LAHAR_ASSIGN(const Prepared prepared, prepare(device, source, options));
+  return prepared.memory;
+}
+
+Result<std::unique_ptr<Engine>> open_engine(std::shared_ptr<gpu::Device> device, const ModelSource& source,
+                                            const OpenOptions& options) {
+  LAHAR_ASSIGN(Prepared prepared, prepare(*device, source, options));
+  if (options.on_plan) options.on_plan(prepared.memory);
+  if (!prepared.memory.fits())
+    return Error{ErrorCode::kOutOfMemory, source.name() + " does not fit: it " + prepared.memory.describe() +
+                                              "; a smaller --context or --quantize needs less"};
+  LAHAR_ASSIGN(ModelWeights weights, load_weights(*device, source, prepared.spec, prepared.weights, options.load));
+  auto model = std::make_shared<const Model>(Model{std::move(prepared.spec), std::move(weights)});
+  EngineOptions engine = options.engine;
+  engine.context = prepared.memory.context;
+  return Engine::create(std::move(device), std::move(model), engine);
+}
+
+}  // namespace lahar
