@@ -51,7 +51,11 @@ install(FILES ${PROJECT_BINARY_DIR}/cmake/lahar-config.cmake ${PROJECT_BINARY_DI
 
 # The prefix is found from where the file lies, so that an installed tree can be moved.
 file(RELATIVE_PATH LAHAR_PC_PREFIX /prefix/${CMAKE_INSTALL_LIBDIR}/pkgconfig /prefix)
+string(REGEX REPLACE "/$" "" LAHAR_PC_PREFIX "${LAHAR_PC_PREFIX}")
 configure_file(cmake/lahar.pc.in ${PROJECT_BINARY_DIR}/cmake/lahar.pc @ONLY)
 configure_file(cmake/lahar-pumice.pc.in ${PROJECT_BINARY_DIR}/cmake/lahar-pumice.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/cmake/lahar.pc ${PROJECT_BINARY_DIR}/cmake/lahar-pumice.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+if(LAHAR_APPS)
+  install(PROGRAMS ${CMAKE_RUNTIME_OUTPUT_DIRECTORY}/lahar DESTINATION ${CMAKE_INSTALL_BINDIR})
+endif()
 install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
