@@ -3,6 +3,7 @@
 // collect() from one thread at a time.
 #pragma once
 
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <span>
