@@ -39,13 +39,13 @@ struct ChatInput {
 // everything derived from messages, tools, documents and extra variables is not, except a role out of the usual ones
 // (user, assistant, ...), because templates build special tokens from it. A tokenizer may recognise a special token only
 // where all its bytes are trusted; a border between segments means nothing else, text is to be tokenized across it.
-struct TextSegment {
+struct RenderedSegment {
   std::string text;
   bool trusted = true;
 };
 
 struct Rendering {
-  std::vector<TextSegment> segments;  // none is empty, neighbours differ in trust
+  std::vector<RenderedSegment> segments;  // none is empty, neighbours differ in trust
   std::string text() const;
 };
 
