@@ -1,0 +1,34 @@
+// All weight formats, and a call with the one that is meant.
+#pragma once
+
+#include "quant/f8.h"
+#include "quant/i8.h"
+#include "quant/plain.h"
+#include "quant/q4_0.h"
+#include "quant/q4_1.h"
+#include "quant/q4_k.h"
+#include "quant/q6_k.h"
+#include "quant/q8_0.h"
+
+namespace lahar::quant {
+
+// Calls f(Format{}) for the struct of `format`.
+template <typename F>
+auto with_format(WeightFormat format, F&& f) {
+  switch (format) {
+    case WeightFormat::kF16: return f(F16{});
+    case WeightFormat::kBF16: return f(BF16{});
+    case WeightFormat::kQ8_0: return f(Q8_0{});
+    case WeightFormat::kQ4_0: return f(Q4_0{});
+    case WeightFormat::kQ4_1: return f(Q4_1{});
+    case WeightFormat::kQ4_K: return f(Q4_K{});
+    case WeightFormat::kQ6_K: return f(Q6_K{});
+    case WeightFormat::kF8: return f(F8{});
+    case WeightFormat::kI8: return f(I8{});
+    case WeightFormat::kF32:
+    case WeightFormat::kCount: break;
+  }
+  return f(F32{});
+}
+
+}  // namespace lahar::quant
