@@ -4,8 +4,8 @@
 #pragma once
 
 #include <filesystem>
-#include <nlohmann/json_fwd.hpp>
 #include <memory>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <span>
 #include <string>
@@ -19,6 +19,8 @@ namespace lahar {
 
 class HfFolder {
  public:
+  // A folder without weights loads too (for its tokenizer); then tensors() is empty, or lacks those of missing_files().
+  // Errors: kNotFound where there is no config.json, kIo, kFormat, kUnsupported, kLimit.
   static Result<HfFolder> open(const std::filesystem::path& folder);
   HfFolder(HfFolder&&) noexcept;
   HfFolder& operator=(HfFolder&&) noexcept;
@@ -31,6 +33,8 @@ class HfFolder {
   std::span<const TensorView> tensors() const { return tensors_; }                 // sorted by name
   const TensorView* find_tensor(std::string_view name) const;
   std::span<const platform::MappedFile> files() const { return files_; }
+  // The weight files that should be there and are not: shards that the index names, or "model.safetensors".
+  std::span<const std::string> missing_files() const { return missing_files_; }
 
   // The text of tokenizer.json; nullopt where there is none. chat_template: the file chat_template.jinja, else
   // tokenizer_config.json's "chat_template" (where that is a list, the entry named "default").
@@ -39,10 +43,14 @@ class HfFolder {
 
  private:
   HfFolder();
+  Status open_weights();
+  Status open_shards(const nlohmann::json& index, const std::string& index_name);
+
   std::filesystem::path folder_;
   std::unique_ptr<nlohmann::json> config_, generation_config_, tokenizer_config_;
   std::vector<TensorView> tensors_;
   std::vector<platform::MappedFile> files_;
+  std::vector<std::string> missing_files_;
 };
 
 }  // namespace lahar

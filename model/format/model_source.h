@@ -28,7 +28,10 @@ class ModelSource {
   std::span<const TensorView> tensors() const;
   const TensorView* find_tensor(std::string_view name) const;
   // The source's own name of its architecture: general.architecture ("llama"), or config.json's model_type ("gemma3_text").
+  // Empty where it says none.
   std::string_view architecture() const;
+  // Weight files that should be there and are not, for the message about a missing tensor; see HfFolder.
+  std::span<const std::string> missing_files() const;
   // For messages: the path that was opened.
   const std::string& name() const { return name_; }
   // Bytes that were read and will not be needed soon: their pages are given back. Ranges outside the files are ignored.
