@@ -55,11 +55,12 @@ shader_compiler_ok() {
     case $(release) in debian-12 | debian-13 | ubuntu-24.04) return 1 ;; esac
 }
 
-# driver_ok: a Vulkan loader and a driver whose library is there. Mesa's lavapipe counts where it is new enough (23 or later).
+libraries() { /sbin/ldconfig -p 2>/dev/null || ldconfig -p; }
+loader_ok() { [ -e "${VULKAN_SDK:-/nonexistent}/lib/libvulkan.so.1" ] || libraries | grep 'libvulkan\.so\.1' >/dev/null; }
+# driver_ok: a Vulkan driver whose library is there: a GPU's own, or Mesa's from version 23 on, which brings lavapipe.
 driver_ok() {
     local libraries manifest library
-    libraries=$(/sbin/ldconfig -p 2>/dev/null || ldconfig -p)
-    grep -q 'libvulkan\.so\.1' <<<"$libraries" || return 1
+    libraries=$(libraries)
     while read -r manifest; do
         library=$(sed -n '/"library_path"/{s/.*"library_path"[^"]*"\([^"]*\)".*/\1/p;q}' "$manifest")
         case $library in
@@ -70,7 +71,8 @@ driver_ok() {
         esac
         case $(basename "$manifest") in
         *i686*) continue ;;
-        nvidia*|amd_*|amdvlk*) return 0 ;;
+        nvidia*) if [ -e /dev/nvidiactl ] || [ -e /dev/dxg ]; then return 0; else continue; fi ;;
+        amd_* | amdvlk*) return 0 ;;
         esac
         if ! command -v dpkg-query >/dev/null || dpkg --compare-versions "$(dpkg-query -f '${Version}' -W mesa-vulkan-drivers 2>/dev/null || echo 0)" ge 23; then
             return 0
@@ -94,7 +96,7 @@ validation_layer_ok() {
     return 1
 }
 shaderc_ok() {
-    [ -e "${VULKAN_SDK:-/nonexistent}/lib/libshaderc_shared.so" ] || (/sbin/ldconfig -p 2>/dev/null || ldconfig -p) | grep 'libshaderc' >/dev/null
+    [ -e "${VULKAN_SDK:-/nonexistent}/lib/libshaderc_shared.so" ] || libraries | grep 'libshaderc' >/dev/null
 }
 compiler_ok() { printf '#include <concepts>\n#include <span>\n#if __cplusplus < 202002L\n#error\n#endif\n' | "${CXX:-g++}" -std=c++20 -E -x c++ -o /dev/null - 2>/dev/null; }
 fuzzer_ok() {
@@ -104,7 +106,7 @@ fuzzer_ok() {
     rm -f "$object"
 }
 
-# The checks: one line each of KIND|NAME|COMMAND. KIND says which packages bring it: tools, toolchain, driver, or test.
+# The checks: one line each of KIND|NAME|COMMAND. KIND says which packages bring it: tools, toolchain, loader, driver, test or fuzz.
 checks() {
     cat <<'LIST'
 tools|a C++20 compiler (g++ 12 or newer)|compiler_ok
@@ -121,7 +123,8 @@ toolchain|vk_mem_alloc.h|header_ok vk_mem_alloc.h
 toolchain|glslc|shader_compiler_ok
 toolchain|spirv-val|command -v spirv-val
 toolchain|the shaderc library|shaderc_ok
-driver|a Vulkan loader and driver|driver_ok
+loader|the Vulkan loader (libvulkan.so.1)|loader_ok
+driver|a Vulkan driver|driver_ok
 test|the Vulkan validation layer|validation_layer_ok
 fuzz|clang with libFuzzer|fuzzer_ok
 LIST
