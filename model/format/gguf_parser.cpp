@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "core/quote.h"
+#include "format/gguf_types.h"
 
 namespace lahar::detail {
 namespace {
@@ -24,44 +25,6 @@ constexpr uint64_t kLeastEntryBytes = 8 + 1 + 4 + 1;       // length, key, type,
 constexpr uint64_t kLeastTensorBytes = 8 + 1 + 4 + 4 + 8;  // length, name, rank, type, offset
 constexpr uint64_t kLeastStringBytes = 8;
 constexpr uint64_t kLeastArrayBytes = 4 + 8;
-
-// Numbered as in the format; the gaps are types that were withdrawn, and those that exist in memory alone.
-std::optional<DType> dtype_of(uint32_t ggml_type) {
-  switch (ggml_type) {
-    case 0: return DType::kF32;
-    case 1: return DType::kF16;
-    case 2: return DType::kQ4_0;
-    case 3: return DType::kQ4_1;
-    case 6: return DType::kQ5_0;
-    case 7: return DType::kQ5_1;
-    case 8: return DType::kQ8_0;
-    case 10: return DType::kQ2_K;
-    case 11: return DType::kQ3_K;
-    case 12: return DType::kQ4_K;
-    case 13: return DType::kQ5_K;
-    case 14: return DType::kQ6_K;
-    case 15: return DType::kQ8_K;
-    case 16: return DType::kIQ2_XXS;
-    case 17: return DType::kIQ2_XS;
-    case 18: return DType::kIQ3_XXS;
-    case 19: return DType::kIQ1_S;
-    case 20: return DType::kIQ4_NL;
-    case 21: return DType::kIQ3_S;
-    case 22: return DType::kIQ2_S;
-    case 23: return DType::kIQ4_XS;
-    case 24: return DType::kI8;
-    case 25: return DType::kI16;
-    case 26: return DType::kI32;
-    case 27: return DType::kI64;
-    case 28: return DType::kF64;
-    case 29: return DType::kIQ1_M;
-    case 30: return DType::kBF16;
-    case 34: return DType::kTQ1_0;
-    case 35: return DType::kTQ2_0;
-    case 39: return DType::kMXFP4;
-    default: return std::nullopt;
-  }
-}
 
 // 0 for what has no fixed size
 uint64_t size_of(GgufType type) {
@@ -299,7 +262,7 @@ Status GgufParser::parse_tensor(TensorView* tensor, uint64_t* offset) {
 
   uint32_t type = 0;
   LAHAR_TRY(read(&type, "the tensor's type"));
-  const auto dtype = dtype_of(type);
+  const auto dtype = dtype_of_gguf(type);
   if (!dtype)
     return error_at("unknown tensor type " + std::to_string(type), position_ - sizeof(type), ErrorCode::kUnsupported);
   tensor->dtype = *dtype;
