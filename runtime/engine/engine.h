@@ -97,6 +97,8 @@ class Engine {
 
   StepRunner& steps() { return *steps_; }
   const Transformer& transformer() const { return *transformer_; }
+  uint64_t weight_bytes() const { return model_->weights.device_bytes; }
+  uint64_t staging_peak() const { return model_->weights.staging_peak; }  // bytes
   void forget() { cached_.clear(); }  // drops the cache's contents
 
  private:

@@ -1,0 +1,82 @@
+#include "cli/options.h"
+
+#include <charconv>
+#include <random>
+
+namespace lahar::cli {
+
+void add_model_path(CLI::App& command, std::string& path, bool required) {
+  command
+      .add_option(
+          "MODEL", path,
+          required ? "GGUF file or Hugging Face folder" : "GGUF file or Hugging Face folder (default: the built-in model)")
+      ->required(required);
+}
+
+void add_model_options(CLI::App& command, ModelOptions& options) {
+  add_model_path(command, options.model, false);
+  command.add_option("--device", options.device, "Device: its number, UUID or a part of its name (see lahar devices)");
+  command.add_option("-c,--context", options.context, "Context in tokens (default: the model's, at most 8192)");
+  command.add_option("--chunk", options.chunk, "Prompt tokens computed in one step (default 512)")
+      ->check(CLI::Range(1u, 4096u));
+  command.add_option("--quantize", options.quantize, "Convert F32, F16 and BF16 weights while loading")
+      ->check(CLI::IsMember({"int8", "int4", "fp8"}));
+  command.add_option("--precision", options.precision, "f32 keeps everything in fp32")
+      ->check(CLI::IsMember({"default", "f32"}));
+  command.add_option("--memory", options.memory_gib, "Device memory to use at most, in GiB")->check(CLI::NonNegativeNumber);
+  command.add_flag("-v,--verbose", options.verbose, "Say what is being done");
+}
+
+Result<OpenOptions> open_options(const ModelOptions& options) {
+  OpenOptions open;
+  open.engine.context = options.context;
+  open.engine.chunk = options.chunk;
+  open.engine.precision = options.precision == "f32" ? ops::Precision::kF32 : ops::Precision::kDefault;
+  open.engine.memory_cap = static_cast<uint64_t>(options.memory_gib * (1ull << 30));
+  if (!options.quantize.empty()) open.quantize = quantize_from_name(options.quantize).value_or(Quantize::kNone);
+  return open;
+}
+
+void add_sampling_options(CLI::App& command, SamplingOptions& options) {
+  command.add_option("--temp", options.temperature, "Temperature; 0 always takes the likeliest token")
+      ->check(CLI::Range(0.0f, 100.0f));
+  command.add_option("--top-k", options.top_k, "Keep the k likeliest tokens; 0: all");
+  command.add_option("--top-p", options.top_p, "Keep the likeliest tokens that make up this probability")
+      ->check(CLI::Range(0.0f, 1.0f));
+  command.add_option("--min-p", options.min_p, "Keep tokens at least this likely, relative to the likeliest")
+      ->check(CLI::Range(0.0f, 1.0f));
+  command.add_option("--seed", options.seed, "Seed: the same one gives the same text (default: random)");
+}
+
+SamplingParams sampling_params(const SamplingOptions& options, const SamplingDefaults& advised) {
+  SamplingParams params;
+  const bool greedy = advised.do_sample.has_value() && !*advised.do_sample;
+  params.temperature = options.temperature.value_or(greedy ? 0.0f : advised.temperature.value_or(params.temperature));
+  params.top_k = options.top_k.value_or(advised.top_k.value_or(params.top_k));
+  params.top_p = options.top_p.value_or(advised.top_p.value_or(params.top_p));
+  params.min_p = options.min_p.value_or(advised.min_p.value_or(params.min_p));
+  params.seed = options.seed.value_or((uint64_t{std::random_device{}()} << 32) | std::random_device{}());
+  return params;
+}
+
+Result<std::vector<int32_t>> parse_ids(std::string_view text) {
+  std::vector<int32_t> ids;
+  const char* at = text.data();
+  const char* const end = at + text.size();
+  while (at != end) {
+    if (*at == ',' || *at == ' ' || *at == '\n' || *at == '\t' || *at == '\r') {
+      ++at;
+      continue;
+    }
+    int32_t id = 0;
+    const auto [next, error] = std::from_chars(at, end, id);
+    if (error != std::errc{})
+      return Error{ErrorCode::kInvalidArgument, "'" + std::string(at, std::min<size_t>(20, static_cast<size_t>(end - at))) +
+                                                    "' is not a token id; ids are numbers separated by commas or spaces"};
+    ids.push_back(id);
+    at = next;
+  }
+  return ids;
+}
+
+}  // namespace lahar::cli

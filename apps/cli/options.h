@@ -1,0 +1,40 @@
+// Options that several subcommands share.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <optional>
+#include <string>
+
+#include "engine/open.h"
+#include "engine/sampling_params.h"
+
+namespace lahar::cli {
+
+struct ModelOptions {
+  std::string model;  // empty: the built-in one
+  std::string device;
+  std::string quantize, precision = "default";
+  uint32_t context = 0, chunk = 0;
+  double memory_gib = 0;
+  bool verbose = false;
+};
+
+// A model, and the device to run it on.
+void add_model_options(CLI::App& command, ModelOptions& options);
+// The model's path alone. `required`: there is no built-in default.
+void add_model_path(CLI::App& command, std::string& path, bool required);
+Result<OpenOptions> open_options(const ModelOptions& options);
+
+struct SamplingOptions {
+  std::optional<float> temperature, top_p, min_p;
+  std::optional<uint32_t> top_k;
+  std::optional<uint64_t> seed;
+};
+void add_sampling_options(CLI::App& command, SamplingOptions& options);
+// What the user said, else what the model's makers advise, else the defaults; a random seed where none was given.
+SamplingParams sampling_params(const SamplingOptions& options, const SamplingDefaults& advised);
+
+// "1,2,3" or "1 2 3" as numbers. Error: kInvalidArgument, with the piece that is none.
+Result<std::vector<int32_t>> parse_ids(std::string_view text);
+
+}  // namespace lahar::cli

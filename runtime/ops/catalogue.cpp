@@ -1,0 +1,20 @@
+#include "ops/catalogue.h"
+
+#include <algorithm>
+
+namespace lahar::ops {
+
+std::vector<gpu::KernelDesc> kernel_catalogue(const gpu::Caps& caps) {
+  std::vector<gpu::KernelDesc> all, unique;
+  for (const auto list : {list_matmul_kernels, list_embed_kernels, list_norm_kernels, list_rope_kernels,
+                          list_attention_kernels, list_activation_kernels, list_sample_kernels})
+    list(caps, all);
+  for (const gpu::KernelDesc& desc : all) {
+    const gpu::ShaderInfo& shader = gpu::shader_info(desc.shader);
+    if (!caps.has(shader.required_features) || shader.spirv.empty()) continue;
+    if (std::find(unique.begin(), unique.end(), desc) == unique.end()) unique.push_back(desc);
+  }
+  return unique;
+}
+
+}  // namespace lahar::ops

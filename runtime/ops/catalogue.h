@@ -1,0 +1,24 @@
+// Every pipeline that ops may ask a device for, over the shapes that models have: what a check of all drivers' compilers
+// builds.
+#pragma once
+
+#include <vector>
+
+#include "gpu/caps.h"
+#include "gpu/kernel.h"
+
+namespace lahar::ops {
+
+// Without duplicates, grouped by kernel. Variants that the device's features exclude are not in it.
+std::vector<gpu::KernelDesc> kernel_catalogue(const gpu::Caps& caps);
+
+// The part of one op each.
+void list_matmul_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>& out);
+void list_embed_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>& out);
+void list_norm_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>& out);
+void list_rope_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>& out);
+void list_attention_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>& out);
+void list_activation_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>& out);
+void list_sample_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>& out);
+
+}  // namespace lahar::ops
