@@ -1,0 +1,256 @@
+/* Lahar: large language models on any GPU, through Vulkan. The C API.
+ *
+ * Handles are opaque and made by *_create or *_open. Each may be destroyed at any time and in any order: what depends on it
+ * keeps what it needs alive. Destroying NULL does nothing.
+ *
+ * Threads: every function may be called from any thread. Calls on one engine that compute (generate) run one after the
+ * other on a thread of the engine's own, which is also where token callbacks are called. Inside a callback everything but
+ * lahar_generate on the same engine is allowed, lahar_cancel and lahar_engine_destroy included.
+ *
+ * Errors: functions that can fail return a lahar_status. The handle named in each comment then has a text that says what
+ * was expected, what was found and where; it stays valid until the next failure on that handle. Out parameters are set to
+ * NULL or 0 on failure.
+ *
+ * Structs that begin with `size` are versioned: set it to sizeof the struct (the *_INIT macros do). A field that is zero
+ * takes its default.
+ */
+#ifndef LAHAR_H
+#define LAHAR_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(LAHAR_SHARED) && defined(__GNUC__)
+#define LAHAR_API __attribute__((visibility("default")))
+#else
+#define LAHAR_API
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum lahar_status {
+  LAHAR_OK = 0,
+  LAHAR_INVALID_ARGUMENT = 1, /* the call asks for something that cannot be */
+  LAHAR_NOT_FOUND = 2,        /* a file, tensor or device is not there; no Vulkan */
+  LAHAR_IO = 3,
+  LAHAR_FORMAT = 4,      /* a file is damaged, truncated or not what it claims to be */
+  LAHAR_UNSUPPORTED = 5, /* well-formed, but nothing here handles it */
+  LAHAR_LIMIT = 6,       /* the context, or a bound on untrusted input */
+  LAHAR_OUT_OF_MEMORY = 7,
+  LAHAR_DEVICE_LOST = 8,
+  LAHAR_CANCELLED = 9,
+  LAHAR_REFUSED = 10, /* the chat template refuses these messages */
+  LAHAR_INTERNAL = 11
+} lahar_status;
+
+/* A name for a status; never NULL. */
+LAHAR_API const char* lahar_status_name(lahar_status status);
+/* "0.1.0" */
+LAHAR_API const char* lahar_version(void);
+
+/* ---- runtime: a log and the Vulkan instance ------------------------------------------------------------------------- */
+
+typedef struct lahar_runtime lahar_runtime;
+
+typedef enum lahar_log_level {
+  LAHAR_LOG_DEBUG = 0,
+  LAHAR_LOG_INFO = 1,
+  LAHAR_LOG_WARNING = 2,
+  LAHAR_LOG_ERROR = 3
+} lahar_log_level;
+
+/* `text` has no line end and lives as long as the call. May be called from several threads at once. */
+typedef void (*lahar_log_callback)(void* user, lahar_log_level level, const char* text);
+
+typedef struct lahar_runtime_options {
+  size_t size;
+  lahar_log_callback log; /* NULL: nothing is logged */
+  void* log_user;
+  lahar_log_level log_level; /* the least severe that is passed on */
+} lahar_runtime_options;
+#define LAHAR_RUNTIME_OPTIONS_INIT \
+  { sizeof(lahar_runtime_options), NULL, NULL, LAHAR_LOG_INFO }
+
+/* Does not touch Vulkan yet. `options` may be NULL. Fails only when memory runs out or a size field is wrong. */
+LAHAR_API lahar_status lahar_runtime_create(const lahar_runtime_options* options, lahar_runtime** out);
+LAHAR_API void lahar_runtime_destroy(lahar_runtime* runtime);
+LAHAR_API const char* lahar_runtime_error(const lahar_runtime* runtime);
+
+typedef enum lahar_device_type {
+  LAHAR_DEVICE_DISCRETE = 0,
+  LAHAR_DEVICE_INTEGRATED = 1,
+  LAHAR_DEVICE_VIRTUAL = 2,
+  LAHAR_DEVICE_CPU = 3,
+  LAHAR_DEVICE_OTHER = 4
+} lahar_device_type;
+
+typedef struct lahar_device {
+  size_t size;
+  uint32_t index; /* what lahar_engine_options.device can name, beside the UUID and a part of the name */
+  lahar_device_type type;
+  char name[256];
+  char uuid[40];            /* 32 hex digits */
+  char driver[256];         /* name and version */
+  char refusal[256];        /* empty where the device can be used; else why not */
+  uint64_t memory_bytes;    /* of device-local heaps */
+  uint64_t available_bytes; /* of these, free now */
+} lahar_device;
+
+/* The devices in order: discrete before integrated before virtual before CPU. Writes at most `capacity` of them (each
+   element's size field must be set) and the number there are to *count. Errors: the runtime's. */
+LAHAR_API lahar_status lahar_list_devices(lahar_runtime* runtime, lahar_device* devices, size_t capacity, size_t* count);
+
+/* ---- model: files, tokenizer, chat template -------------------------------------------------------------------------- */
+
+typedef struct lahar_model lahar_model;
+
+/* A GGUF file (the first of a split one), or a Hugging Face folder. Reads no weights yet. Errors: the runtime's. */
+LAHAR_API lahar_status lahar_model_open(lahar_runtime* runtime, const char* path, lahar_model** out);
+/* A GGUF in memory, which must stay as it is until the model and all engines made from it are destroyed. */
+LAHAR_API lahar_status lahar_model_open_memory(lahar_runtime* runtime, const void* data, size_t size, lahar_model** out);
+LAHAR_API void lahar_model_destroy(lahar_model* model);
+LAHAR_API const char* lahar_model_error(const lahar_model* model);
+
+typedef enum lahar_tokenize_flags {
+  LAHAR_TOKENIZE_ADD_BOS = 1,      /* the beginning-of-sequence token in front, where the model has one */
+  LAHAR_TOKENIZE_PARSE_SPECIAL = 2 /* special tokens that the text spells become tokens */
+} lahar_tokenize_flags;
+
+/* Writes at most `capacity` ids and the number there are to *count; LAHAR_LIMIT (and *count) when they do not fit.
+   `text` has `length` bytes and may hold NUL. Errors: the model's. */
+LAHAR_API lahar_status lahar_tokenize(lahar_model* model, const char* text, size_t length, uint32_t flags, int32_t* ids,
+                                      size_t capacity, size_t* count);
+/* Writes at most `capacity` bytes (no NUL is added) and the number there are to *length; LAHAR_LIMIT when they do not fit.
+ */
+LAHAR_API lahar_status lahar_detokenize(lahar_model* model, const int32_t* ids, size_t count, char* text, size_t capacity,
+                                        size_t* length);
+
+/* Renders the model's chat template. `json`: an object with "messages" and, where wanted, "tools", "documents",
+   "add_generation_prompt" and further variables of the template. Output as lahar_detokenize. */
+LAHAR_API lahar_status lahar_apply_template(lahar_model* model, const char* json, char* text, size_t capacity,
+                                            size_t* length);
+/* The same as token ids: text that came from a message never becomes a special token. Output as lahar_tokenize. */
+LAHAR_API lahar_status lahar_tokenize_chat(lahar_model* model, const char* json, int32_t* ids, size_t capacity,
+                                           size_t* count);
+
+/* ---- engine: a model loaded on a device ------------------------------------------------------------------------------ */
+
+typedef struct lahar_engine lahar_engine;
+
+typedef enum lahar_quantize {
+  LAHAR_QUANTIZE_NONE = 0,
+  LAHAR_QUANTIZE_INT8 = 1,
+  LAHAR_QUANTIZE_INT4 = 2,
+  LAHAR_QUANTIZE_FP8 = 3
+} lahar_quantize;
+
+/* Bytes of the model's files done and in all. Not zero cancels. Called on the thread that opens. */
+typedef int (*lahar_progress_callback)(void* user, uint64_t done, uint64_t total);
+
+typedef struct lahar_engine_options {
+  size_t size;
+  const char* device;      /* number, UUID or part of a name; NULL: the first */
+  uint32_t context;        /* tokens; 0: the model's, at most 8192, shortened where memory is short */
+  uint32_t chunk;          /* prompt tokens a step; 0: 512 */
+  lahar_quantize quantize; /* of F32, F16 and BF16 weights, while loading */
+  int full_precision;      /* not 0: everything in fp32, for comparison with references */
+  uint64_t memory_cap;     /* bytes of device memory for everything; 0: what there is */
+  lahar_progress_callback progress;
+  void* progress_user;
+} lahar_engine_options;
+#define LAHAR_ENGINE_OPTIONS_INIT \
+  { sizeof(lahar_engine_options), NULL, 0, 0, LAHAR_QUANTIZE_NONE, 0, 0, NULL, NULL }
+
+typedef struct lahar_memory_plan {
+  size_t size;
+  uint64_t weights_bytes, kv_bytes, scratch_bytes;
+  uint64_t available_bytes; /* that the device can still give */
+  uint32_t context;         /* tokens, as it would be opened */
+  int fits;
+} lahar_memory_plan;
+
+/* Would it fit? Loads nothing. `options` may be NULL. Errors: the model's. */
+LAHAR_API lahar_status lahar_plan(lahar_model* model, const lahar_engine_options* options, lahar_memory_plan* plan);
+
+/* Loads the model onto a device. `options` may be NULL. The model may be destroyed afterwards. Errors: the model's. */
+LAHAR_API lahar_status lahar_engine_open(lahar_model* model, const lahar_engine_options* options, lahar_engine** out);
+/* Cancels what is running. Waits for it, except when called inside one of its callbacks. */
+LAHAR_API void lahar_engine_destroy(lahar_engine* engine);
+LAHAR_API const char* lahar_engine_error(const lahar_engine* engine);
+/* Tokens of context that the engine was opened with; 0 for NULL. */
+LAHAR_API uint32_t lahar_engine_context(const lahar_engine* engine);
+
+typedef struct lahar_sampling {
+  size_t size;
+  float temperature; /* 0: greedy */
+  uint32_t top_k;    /* 0: off */
+  float top_p;       /* 1: off */
+  float min_p;       /* 0: off */
+  uint64_t seed;     /* the same seed gives the same text */
+} lahar_sampling;
+
+/* What the model's makers advise, else temperature 0.8, top-p 0.95, min-p 0.05; a random seed. Never fails. */
+LAHAR_API void lahar_default_sampling(lahar_engine* engine, lahar_sampling* sampling);
+
+typedef struct lahar_token {
+  size_t size;
+  int32_t id;         /* -1: no token, only the last bytes of an unfinished character */
+  const char* text;   /* whole UTF-8 characters that this token completes; lives as long as the call */
+  size_t text_length; /* bytes; may be 0 */
+  float logprob;      /* natural logarithm of its probability, before temperature and truncation */
+  float entropy;      /* of that distribution, in nats */
+  uint32_t position;  /* in the sequence */
+} lahar_token;
+
+/* Not zero ends the generation with LAHAR_STOP_CANCELLED. */
+typedef int (*lahar_token_callback)(void* user, const lahar_token* token);
+
+typedef enum lahar_stop_reason {
+  LAHAR_STOP_TOKEN = 0,   /* the model ended its reply */
+  LAHAR_STOP_LENGTH = 1,  /* max_tokens */
+  LAHAR_STOP_CONTEXT = 2, /* the context is full */
+  LAHAR_STOP_CANCELLED = 3
+} lahar_stop_reason;
+
+typedef struct lahar_generate_options {
+  size_t size;
+  /* Exactly one of the three: token ids, a chat (the object of lahar_apply_template; add_generation_prompt defaults to
+     true here), or text that is continued as it is. */
+  const int32_t* tokens;
+  size_t token_count;
+  const char* chat_json;
+  const char* text;
+  uint32_t max_tokens;            /* 0: until the model stops or the context is full */
+  const lahar_sampling* sampling; /* NULL: lahar_default_sampling */
+  int ignore_stop_tokens;
+  lahar_token_callback callback; /* may be NULL */
+  void* user;
+} lahar_generate_options;
+#define LAHAR_GENERATE_OPTIONS_INIT \
+  { sizeof(lahar_generate_options), NULL, 0, NULL, NULL, 0, NULL, 0, NULL, NULL }
+
+typedef struct lahar_generate_result {
+  size_t size;
+  lahar_stop_reason reason;
+  uint32_t prompt_tokens; /* computed */
+  uint32_t reused_tokens; /* of the prompt, still in the cache from the call before */
+  uint32_t generated_tokens;
+  double prefill_seconds; /* from the call to the first token */
+  double decode_seconds;  /* from the first token to the last */
+} lahar_generate_result;
+
+/* Blocks until the generation has ended. `result` may be NULL. A generation that lahar_cancel or the callback stops returns
+   LAHAR_OK with LAHAR_STOP_CANCELLED; LAHAR_CANCELLED when the engine was destroyed meanwhile (the handle is gone then).
+   Errors: the engine's. */
+LAHAR_API lahar_status lahar_generate(lahar_engine* engine, const lahar_generate_options* options,
+                                      lahar_generate_result* result);
+/* Stops the generation that is running, if any, after the token at hand. Any thread. */
+LAHAR_API void lahar_cancel(lahar_engine* engine);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
