@@ -1,0 +1,17 @@
+// Push constants of activation/activation.comp.
+#ifndef LAHAR_PARAMS_ACTIVATION_H
+#define LAHAR_PARAMS_ACTIVATION_H
+#include "shared.h"
+LAHAR_SHARED_BEGIN
+
+struct ActivationPush {
+  address_t x, y;  // fp32 rows
+  address_t step;
+  uint width;               // of y
+  uint x_stride, y_stride;  // floats
+  uint reserved;
+};
+LAHAR_SHARED_SIZE(ActivationPush, 40)
+
+LAHAR_SHARED_END
+#endif

@@ -1,0 +1,22 @@
+// Push constants of rope/rope_kv.comp.
+#ifndef LAHAR_PARAMS_ROPE_H
+#define LAHAR_PARAMS_ROPE_H
+#include "step.h"
+LAHAR_SHARED_BEGIN
+
+struct RopeKvPush {
+  address_t qkv, q;          // fp32 rows
+  address_t frequencies;     // fp32 [rope_dims / 2]
+  address_t q_norm, k_norm;  // fp32 [head_dim] or [heads * head_dim]
+  address_t step;
+  KvAddress kv;
+  uint q_offset, k_offset, v_offset;  // floats within a row of qkv
+  uint qkv_stride, q_stride;          // floats
+  float eps;
+  float magnitude;
+  uint reserved;
+};
+LAHAR_SHARED_SIZE(RopeKvPush, 120)
+
+LAHAR_SHARED_END
+#endif

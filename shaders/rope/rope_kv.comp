@@ -1,0 +1,133 @@
+// Between the q,k,v projection and attention: q/k RMSNorm, RoPE, q to its buffer, K and V to their pages. A team of TEAM lanes
+// does one head at a time, four dims a lane; grid (groups over the heads of a row, rows). Rows that are not valid write no K
+// and V. fp16 pages are written as whole words: no invocation shares one.
+#version 460
+#extension GL_GOOGLE_include_directive : require
+#extension GL_KHR_shader_subgroup_shuffle : require
+layout(local_size_x_id = 0) in;
+layout(constant_id = 3) const uint SUBGROUPS = 1;
+layout(constant_id = 4) const uint TEAM = 8;  // a power of two, at most a subgroup
+layout(constant_id = 5) const uint HEADS = 1;
+layout(constant_id = 6) const uint KV_HEADS = 1;
+layout(constant_id = 7) const uint HEAD_DIM = 64;
+layout(constant_id = 8) const uint ROPE_DIMS = 64;
+layout(constant_id = 9) const uint PAIRING = 1;
+layout(constant_id = 10) const uint QK_NORM = 0;
+layout(constant_id = 11) const uint KV_TYPE = 0;
+#include "attention/kv.glsl"
+#include "params_rope.h"
+#include "reduce.glsl"
+#include "rope/rotation.glsl"
+
+layout(push_constant, scalar) uniform Push { RopeKvPush p; };
+
+const uint kNone = 0, kHalves = 1, kInterleaved = 2;
+const uint kPerHead = 1, kFull = 2;
+const uint kHalf = ROPE_DIMS / 2;
+const uint kDims4 = HEAD_DIM / 4;
+
+// x normed, at one dim of a head: `scale` is 1 / rms, `weight` the head's weights.
+float normed1(uint64_t x, uint64_t weight, float scale, uint dim) {
+  const float v = load_f32(x, 4 * dim);
+  return QK_NORM == 0 ? v : v * scale * load_f32(weight, 4 * dim);
+}
+vec4 normed4(uint64_t x, uint64_t weight, float scale, uint dim) {
+  const vec4 v = load_f32x4(x, 4 * dim);
+  return QK_NORM == 0 ? v : v * scale * load_f32x4(weight, 4 * dim);
+}
+
+// Dims [dim, dim + 4) of a head after rotation.
+vec4 rotated(uint64_t x, uint64_t weight, float scale, uint dim, uint position) {
+  const vec4 v = normed4(x, weight, scale, dim);
+  if (PAIRING == kNone || dim >= ROPE_DIMS) return v;
+  vec4 partner = v.yxwz, frequency;
+  if (PAIRING == kInterleaved) {
+    frequency.xy = load_f32(p.frequencies, 2 * dim).xx;
+    frequency.zw = dim + 2 < ROPE_DIMS ? load_f32(p.frequencies, 2 * dim + 4).xx : vec2(0);
+  } else if (ROPE_DIMS % 8 == 0) {
+    const bool low = dim < kHalf;
+    partner = normed4(x, weight, scale, low ? dim + kHalf : dim - kHalf);
+    frequency = load_f32x4(p.frequencies, 4 * (low ? dim : dim - kHalf));
+  } else {
+    for (uint i = 0; i < 4; ++i) {
+      const uint d = min(dim + i, ROPE_DIMS - 1);
+      const bool low = d < kHalf;
+      partner[i] = normed1(x, weight, scale, low ? d + kHalf : d - kHalf);
+      frequency[i] = load_f32(p.frequencies, 4 * (low ? d : d - kHalf));
+    }
+  }
+  vec4 result;
+  for (uint i = 0; i < 4; ++i) {
+    const vec2 cs = cos_sin(position * turns_per_position(frequency[i])) * p.magnitude;
+    const bool first = PAIRING == kInterleaved ? (i & 1u) == 0 : dim + i < kHalf;
+    const float turned = v[i] * cs.x + (first ? -partner[i] : partner[i]) * cs.y;
+    result[i] = dim + i < ROPE_DIMS ? turned : v[i];
+  }
+  return result;
+}
+
+float sum4(vec4 v) { return (v.x + v.y) + (v.z + v.w); }
+
+// 1 / rms over `width` floats at x, by the whole workgroup.
+float full_scale(uint64_t x, uint width) {
+  vec4 squares = vec4(0);
+  for (uint d = 4 * gl_LocalInvocationIndex; d < width; d += 4 * gl_WorkGroupSize.x) {
+    const vec4 v = load_f32x4(x, 4 * d);
+    squares += v * v;
+  }
+  return inversesqrt(workgroup_sum(sum4(squares)) / float(width) + p.eps);
+}
+
+float head_scale(uint64_t x, uint lane) {
+  vec4 squares = vec4(0);
+  for (uint i = lane; i < kDims4; i += TEAM) {
+    const vec4 v = load_f32x4(x, 16 * i);
+    squares += v * v;
+  }
+  float sum = sum4(squares);
+  for (uint mask = 1; mask < TEAM; mask <<= 1) sum += subgroupShuffleXor(sum, mask);
+  return inversesqrt(sum / float(HEAD_DIM) + p.eps);
+}
+
+void main() {
+  const uint t = gl_WorkGroupID.y;
+  if (t >= step_rows(p.step)) return;
+  const Row row = step_row(p.step, t);
+  const uint64_t qkv = p.qkv + uint64_t(t) * (4 * p.qkv_stride);
+  const uint64_t q_out = p.q + uint64_t(t) * (4 * p.q_stride);
+  const bool write_kv = row.valid != 0 && row.kv_index <= kv_last_index(p.kv);
+  const uint64_t page = kv_page(p.kv, row.slot, row.kv_index / kPageTokens);
+  const uint token_offset = (row.kv_index % kPageTokens) * kKvTokenBytes;
+
+  float q_scale = 1, k_scale = 1;
+  if (QK_NORM == kFull) {
+    q_scale = full_scale(qkv + uint64_t(4 * p.q_offset), HEADS * HEAD_DIM);
+    k_scale = full_scale(qkv + uint64_t(4 * p.k_offset), KV_HEADS * HEAD_DIM);
+  }
+
+  const uint teams = gl_WorkGroupSize.x / TEAM;
+  const uint team = gl_SubgroupID * (gl_SubgroupSize / TEAM) + gl_SubgroupInvocationID / TEAM;
+  const uint lane = gl_SubgroupInvocationID % TEAM;
+  for (uint unit = gl_WorkGroupID.x * teams + team; unit < HEADS + 2 * KV_HEADS; unit += gl_NumWorkGroups.x * teams) {
+    const bool is_q = unit < HEADS;
+    const bool is_v = unit >= HEADS + KV_HEADS;
+    const uint head = is_q ? unit : is_v ? unit - HEADS - KV_HEADS : unit - HEADS;
+    const uint offset = (is_q ? p.q_offset : is_v ? p.v_offset : p.k_offset) + head * HEAD_DIM;
+    const uint64_t x = qkv + uint64_t(4 * offset);
+    const uint64_t weight = (is_q ? p.q_norm : p.k_norm) + uint64_t(QK_NORM == kFull ? 4 * head * HEAD_DIM : 0);
+    float scale = is_q ? q_scale : k_scale;
+    if (QK_NORM == kPerHead && !is_v) scale = head_scale(x, lane);
+    const uint kv_offset = (is_v ? p.kv.value_offset : p.kv.layer_offset) + head * kKvHeadBytes + token_offset;
+    for (uint i = lane; i < kDims4; i += TEAM) {
+      vec4 v;
+      if (is_v)
+        v = load_f32x4(x, 16 * i);
+      else
+        v = rotated(x, weight, scale, 4 * i, row.position);
+      if (is_q)
+        store_f32x4(q_out, 4 * head * HEAD_DIM + 16 * i, v);
+      else if (write_kv)
+        kv_store4(page, kv_offset + 4 * kKvElementBytes * i, v);
+    }
+  }
+}
