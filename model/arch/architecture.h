@@ -1,0 +1,55 @@
+// What one architecture is made of: how its configuration becomes a ModelSpec, and under which names its tensors lie.
+#pragma once
+
+#include <span>
+#include <string_view>
+
+#include "arch/config.h"
+#include "spec.h"
+
+namespace lahar::arch {
+
+// Names without ".weight" or ".bias". Those of a layer follow `layer` + its number + "."; empty: the role has no tensor in
+// that form. Defaults: Hugging Face's llama.
+struct TensorNames {
+  std::string_view embedding = "embed_tokens", positions = "", final_norm = "norm", head = "lm_head", layer = "layers.";
+  std::string_view pre_attention = "input_layernorm", post_attention = "", pre_ffn = "post_attention_layernorm",
+                   post_ffn = "";
+  std::string_view q = "self_attn.q_proj", k = "self_attn.k_proj", v = "self_attn.v_proj", qkv = "";
+  std::string_view q_norm = "self_attn.q_norm", k_norm = "self_attn.k_norm", attention_output = "self_attn.o_proj";
+  std::string_view gate = "mlp.gate_proj", up = "mlp.up_proj", gate_up = "", down = "mlp.down_proj";
+};
+
+// How the rows of a fused q,k,v tensor are ordered.
+enum class FusedQkv {
+  kStacked,  // all of q, all of k, all of v
+  kGroups,   // for each KV head: its query heads, its k, its v (Falcon)
+};
+
+struct TensorLayout {
+  TensorNames names;
+  bool transposed = false;  // matrices of the layers are stored as [inputs, outputs] (GPT-2)
+  float norm_offset = 0;    // added to norm weights (Gemma)
+  FusedQkv fused_qkv = FusedQkv::kStacked;
+  // GGUF's per-tensor ".scale" companions are applied to these; the runtimes that write them ignore the others.
+  bool scaled_qkv = true, scaled_attention_output = true, scaled_ffn = true;
+};
+
+struct Architecture {
+  std::string_view name;
+  std::span<const std::string_view> gguf, hf;                             // names by which sources call it
+  void (*read)(Config& config, ModelSpec& spec);                          // errors go to config
+  void (*adapt)(const ModelSpec& spec, bool gguf, TensorLayout& layout);  // changes what differs from the defaults
+};
+
+std::span<const Architecture* const> architectures();
+// Null where nothing here is called that in a source of that form.
+const Architecture* find_architecture(std::string_view name, bool gguf);
+// The layout of a source's tensors.
+TensorLayout tensor_layout(const Architecture& architecture, const ModelSpec& spec, bool gguf);
+
+// One file each.
+extern const Architecture kFalcon, kGemma2, kGemma3, kGpt2, kGranite, kLlama, kMistral, kOlmo2, kPhi3, kQwen2, kQwen3,
+    kSmolLm3, kStarcoder2;
+
+}  // namespace lahar::arch

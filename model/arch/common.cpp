@@ -1,0 +1,76 @@
+#include "arch/common.h"
+
+#include <algorithm>
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+namespace lahar::arch {
+
+namespace {
+
+uint32_t read_head_dim(Config& c, const Common& common, uint32_t hidden, uint32_t heads) {
+  uint32_t fallback = c.gguf() ? 0 : common.default_head_dim;
+  if (fallback == 0) fallback = hidden / heads;
+  const uint32_t head_dim = c.count(common.head_dim, 1, kMaxHeadDim, fallback);
+  if (head_dim == 0 || head_dim > kMaxHeadDim) {
+    c.fail_key(common.heads, "expected at most " + std::to_string(hidden) + " heads for a hidden size of as much, found " +
+                                 std::to_string(heads));
+    return 4;
+  }
+  // Every row of q, k and v begins 16-byte aligned.
+  if (head_dim % 4 != 0)
+    c.fail(ErrorCode::kUnsupported, "a head dim of " + std::to_string(head_dim) + " is not supported; multiples of 4 are");
+  const Key value_dim{"", "attention.value_length"};
+  if (c.gguf() && c.count(value_dim, 1, kMaxHeadDim, head_dim) != head_dim)
+    c.fail(ErrorCode::kUnsupported, c.spelled(value_dim) + ": keys and values of different length are not supported");
+  return head_dim;
+}
+
+}  // namespace
+
+void read_common(Config& c, ModelSpec& spec, const Common& common) {
+  spec.hidden = c.count(common.hidden, 1, kMaxHidden);
+  // Each layer has several tensors of its own, so that their number bounds what a lie can make us allocate.
+  const auto most_layers = static_cast<uint32_t>(std::min<size_t>(c.source().tensors().size(), 4096));
+  const uint32_t layers = c.count(common.layers, 1, std::max(most_layers, 1u));
+  spec.context_length = std::min(c.count(common.context, 1, UINT32_MAX, common.default_context), kMaxContext);
+  spec.norm.eps = static_cast<float>(c.number(common.eps, 1e-30, 1, common.default_eps));
+  spec.qk_norm_eps = spec.norm.eps;
+  spec.tied_head = !c.gguf() && c.flag({"tie_word_embeddings", ""}, common.default_tied);
+
+  const ops::Activation activation =
+      c.gguf() ? ops::Activation::kSilu : c.activation(common.activation, common.default_activation);
+  spec.layers.resize(layers);
+  for (uint32_t i = 0; i < layers && c.status().ok(); ++i) {
+    AttentionSpec& a = spec.layers[i].attention;
+    a.heads = c.layer_count(common.heads, i, 1, kMaxHeads);
+    a.kv_heads =
+        c.layer_count(common.kv_heads, i, 1, kMaxHeads, common.default_kv_heads == 0 ? a.heads : common.default_kv_heads);
+    a.head_dim = read_head_dim(c, common, spec.hidden, a.heads);
+    a.scale = static_cast<float>(1 / std::sqrt(static_cast<double>(a.head_dim)));
+    if (a.heads % a.kv_heads != 0)
+      c.fail_key(common.kv_heads,
+                 "expected a divisor of the " + std::to_string(a.heads) + " heads, found " + std::to_string(a.kv_heads));
+    FfnSpec& f = spec.layers[i].ffn;
+    f.width = common.default_width == 0 ? c.layer_count(common.width, i, 1, kMaxWidth)
+                                        : c.layer_count(common.width, i, 1, kMaxWidth, common.default_width);
+    f.activation = activation;
+  }
+}
+
+void use_one_rope(Config& c, ModelSpec& spec, const RopeOptions& options) {
+  const int32_t index = add_rope(c, spec, options);
+  for (LayerSpec& layer : spec.layers) layer.attention.rope = index;
+}
+
+void read_attention_bias(Config& c, ModelSpec& spec, bool fallback) {
+  const bool bias = !c.gguf() && c.flag({"attention_bias", ""}, fallback);
+  for (LayerSpec& layer : spec.layers) layer.attention.qkv_bias = layer.attention.output_bias = bias;
+}
+
+uint32_t read_window(Config& c, uint32_t fallback) {
+  if (!c.gguf() && c.json().contains("sliding_window") && c.json()["sliding_window"].is_null()) return 0;
+  return c.count({"sliding_window", "attention.sliding_window"}, c.gguf() ? 0 : 1, UINT32_MAX, fallback);
+}
+
+}  // namespace lahar::arch

@@ -1,0 +1,75 @@
+// Gemma 3 (text, and the text half of the multimodal files): as Gemma 2 without soft caps, with q/k norms, five sliding
+// layers to a full one, and a RoPE of its own for the sliding ones.
+#include <cmath>
+
+#include "arch/common.h"
+
+namespace lahar::arch {
+
+namespace {
+
+constexpr std::string_view kGguf[] = {"gemma3"}, kHf[] = {"gemma3_text", "gemma3"};
+
+// GGUF: the period (a number) or one boolean a layer.
+bool slides(Config& c, uint32_t layer) {
+  if (!c.gguf()) {
+    const Key period_key{c.has({"_sliding_window_pattern", ""}) ? "_sliding_window_pattern" : "sliding_window_pattern", ""};
+    return c.sliding_layer(layer, (layer + 1) % c.count(period_key, 1, UINT32_MAX, 6) != 0);
+  }
+  const Key key{"", "attention.sliding_window_pattern"};
+  const GgufArray* list = c.source().gguf()->metadata().array("gemma3.attention.sliding_window_pattern");
+  if (list == nullptr) return (layer + 1) % c.count(key, 1, UINT32_MAX, 6) != 0;
+  if (layer >= list->count || list->element == GgufType::kString) {
+    c.fail_key(key, "expected one boolean a layer");
+    return false;
+  }
+  return list->integer(layer) != 0;
+}
+
+void read(Config& c, ModelSpec& spec) {
+  read_common(c, spec,
+              {.activation = {"hidden_activation", ""},
+               .default_activation = "gelu_pytorch_tanh",
+               .default_kv_heads = c.gguf() ? 0u : 4u,
+               .default_head_dim = 256,
+               .default_context = 131072,
+               .default_tied = true});
+  const int32_t full = add_rope(c, spec, {.default_base = 1e6, .layer_type = "full_attention"});
+  const int32_t local =
+      add_rope(c, spec, {.plain = c.gguf(), .layer_type = "sliding_attention", .gguf_base = {"", "rope.freq_base_swa"}});
+  read_attention_bias(c, spec);
+  if (c.flag({"use_bidirectional_attention", ""}, false))
+    c.fail(ErrorCode::kUnsupported, "config.json: use_bidirectional_attention is not supported");
+  spec.embedding_scale = std::sqrt(static_cast<float>(spec.hidden));
+  spec.logit_softcap =
+      static_cast<float>(c.number({"final_logit_softcapping", "final_logit_softcapping"}, c.gguf() ? 0 : 1e-6, 1e9, 0));
+  const uint32_t window = read_window(c, 4096);
+  for (uint32_t i = 0; i < spec.layers.size() && c.status().ok(); ++i) {
+    LayerSpec& layer = spec.layers[i];
+    AttentionSpec& a = layer.attention;
+    layer.post_attention_norm = layer.post_ffn_norm = true;
+    layer.ffn.activation = c.gguf() ? ops::Activation::kGeluTanh : layer.ffn.activation;
+    a.qk_norm = ops::QkNorm::kPerHead;
+    double scalar = c.number({"query_pre_attn_scalar", ""}, 1e-6, 1e9, c.gguf() ? a.head_dim : 256);
+    // GGUF does not keep query_pre_attn_scalar; of the published sizes only the 27 B (62 layers) has one of its own.
+    if (c.gguf() && spec.layers.size() == 62) scalar = static_cast<double>(spec.hidden) / a.heads;
+    a.scale = static_cast<float>(1 / std::sqrt(scalar));
+    const bool sliding = slides(c, i);
+    a.window = sliding ? window : 0;
+    a.rope = sliding ? local : full;
+  }
+}
+
+void adapt(const ModelSpec&, bool gguf, TensorLayout& layout) {
+  if (gguf) return;
+  layout.norm_offset = 1;
+  layout.names.post_attention = "post_attention_layernorm";
+  layout.names.pre_ffn = "pre_feedforward_layernorm";
+  layout.names.post_ffn = "post_feedforward_layernorm";
+}
+
+}  // namespace
+
+const Architecture kGemma3{"gemma3", kGguf, kHf, read, adapt};
+
+}  // namespace lahar::arch

@@ -1,0 +1,35 @@
+// Phi 3 and 4: q,k,v in one tensor, gate and up in one, RoPE on a part of the head, LongRoPE.
+#include "arch/common.h"
+
+namespace lahar::arch {
+
+namespace {
+
+constexpr std::string_view kNames[] = {"phi3"};
+
+void read(Config& c, ModelSpec& spec) {
+  read_common(c, spec, {.default_context = 4096, .default_eps = 1e-5});
+  use_one_rope(c, spec, {.partial = true});
+  // The configuration class's own default, where the scaling needs it and the file leaves it out.
+  if (!c.gguf() && !spec.ropes.empty() && spec.ropes[0].config.scaling == RopeScaling::kLongRope) {
+    RopeConfig& rope = spec.ropes[0].config;
+    rope.original_context = c.count({"original_max_position_embeddings", ""}, 1, UINT32_MAX, 4096);
+  }
+  const uint32_t window = read_window(c, 0);
+  for (LayerSpec& layer : spec.layers) layer.attention.window = window;
+}
+
+void adapt(const ModelSpec&, bool gguf, TensorLayout& layout) {
+  if (gguf) {
+    layout.names.gate_up = "ffn_up";
+    return;
+  }
+  layout.names.qkv = "self_attn.qkv_proj";
+  layout.names.gate_up = "mlp.gate_up_proj";
+}
+
+}  // namespace
+
+const Architecture kPhi3{"phi3", kNames, kNames, read, adapt};
+
+}  // namespace lahar::arch

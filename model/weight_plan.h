@@ -1,0 +1,45 @@
+// What a WeightPlan holds: for the loader and for tests.
+#pragma once
+
+#include <vector>
+
+#include "quant/layout.h"
+#include "weight_tensors.h"
+#include "weights.h"
+
+namespace lahar {
+
+// One device matrix: the rows of its pieces, one behind the other.
+struct MatrixPlan {
+  quant::WeightFormat format = quant::WeightFormat::kF32;
+  uint32_t rows = 0, cols = 0, group = 0;
+  float scale = 1;
+  bool quantize = false;  // the pieces hold floats that become `format`
+  std::vector<MatrixPiece> pieces;
+  quant::Layout layout;
+};
+
+struct LinearPlan {
+  uint32_t rows = 0, cols = 0;
+  std::vector<MatrixPlan> parts;
+  VectorTensors bias;
+};
+
+struct LayerPlan {
+  LinearPlan qkv, attention_output, up, down;
+};
+
+struct WeightPlan::Data {
+  ModelTensors tensors;  // norms and other vectors are used as they are
+  LinearPlan embedding, positions, head;
+  std::vector<LayerPlan> layers;
+  MemoryNeed memory;
+  uint64_t source_bytes = 0;
+  uint32_t block_rows = 128, block_cols = 128;  // of a scale in block-quantized fp8
+};
+
+// Device planes and vectors begin at multiples of this.
+constexpr uint64_t kWeightAlignment = 256;
+inline uint64_t align_weight(uint64_t bytes) { return (bytes + kWeightAlignment - 1) / kWeightAlignment * kWeightAlignment; }
+
+}  // namespace lahar

@@ -1,0 +1,257 @@
+#include "weight_tensors.h"
+
+#include <array>
+#include <cstring>
+#include <tuple>
+
+namespace lahar {
+
+namespace {
+
+// Where a checkpoint's names begin: it depends on the class that saved it.
+constexpr std::string_view kRoots[] = {
+    "model.", "transformer.", "", "language_model.model.", "model.language_model.", "language_model."};
+constexpr std::string_view kHeadRoots[] = {"", "language_model.", "model.language_model."};
+
+class Resolver {
+ public:
+  Resolver(const ModelSource& source, const ModelSpec& spec, const arch::TensorLayout& layout)
+      : source_(source), spec_(spec), layout_(layout) {}
+
+  Result<ModelTensors> resolve();
+
+ private:
+  Error missing(const std::string& name) const;
+  Error wrong_shape(const TensorView& tensor, const Shape& expected) const;
+  Result<MatrixPiece> matrix(const std::string& name, uint32_t rows, uint32_t cols, bool transposed, bool scaled) const;
+  Result<VectorTensors> vector(const std::string& name, uint32_t size, float offset = 0) const;
+  Result<NormTensors> norm(const std::string& name) const;
+  Status linear(const std::string& name, uint32_t rows, uint32_t cols, bool bias, bool scaled, LinearTensors& out) const;
+  Status append_bias(const std::string& name, uint32_t size, LinearTensors& out) const;
+  Status qkv(const std::string& layer, const LayerSpec& spec, LayerTensors& out) const;
+  Status fused_qkv(const std::string& name, const AttentionSpec& a, LinearTensors& out) const;
+  Status ffn(const std::string& layer, const FfnSpec& f, LayerTensors& out) const;
+  Result<LayerTensors> layer(size_t index) const;
+
+  const ModelSource& source_;
+  const ModelSpec& spec_;
+  const arch::TensorLayout& layout_;
+  std::string root_;
+};
+
+std::string weight_of(std::string_view name) { return std::string(name) + ".weight"; }
+std::string bias_of(std::string_view name) { return std::string(name) + ".bias"; }
+
+std::optional<std::string> find_root(const ModelSource& source, std::string_view embedding) {
+  if (source.gguf() != nullptr) return std::string();
+  for (std::string_view root : kRoots)
+    if (source.find_tensor(std::string(root) + weight_of(embedding)) != nullptr) return std::string(root);
+  return std::nullopt;
+}
+
+// The head's name without ".weight"; empty where the source has none.
+std::string find_head(const ModelSource& source, std::string_view head) {
+  for (std::string_view root : kHeadRoots) {
+    const std::string name = std::string(root) + std::string(head);
+    if (source.find_tensor(weight_of(name)) != nullptr) return name;
+  }
+  return "";
+}
+
+std::string missing_note(const ModelSource& source) {
+  if (source.missing_files().empty()) return "";
+  return " (the file '" + source.missing_files().front() + "' is missing)";
+}
+
+Error Resolver::missing(const std::string& name) const {
+  return {ErrorCode::kFormat, source_.name() + ": tensor '" + name + "' is missing" + missing_note(source_)};
+}
+
+Error Resolver::wrong_shape(const TensorView& tensor, const Shape& expected) const {
+  return {ErrorCode::kFormat, source_.name() + ": tensor '" + tensor.name + "': expected shape " + expected.to_string() +
+                                  ", found " + tensor.shape.to_string()};
+}
+
+Result<MatrixPiece> Resolver::matrix(const std::string& name, uint32_t rows, uint32_t cols, bool transposed,
+                                     bool scaled) const {
+  MatrixPiece piece;
+  piece.tensor = source_.find_tensor(weight_of(name));
+  if (piece.tensor == nullptr) return missing(weight_of(name));
+  const Shape expected = transposed ? Shape{cols, rows} : Shape{rows, cols};
+  if (piece.tensor->shape != expected) return wrong_shape(*piece.tensor, expected);
+  piece.rows = rows;
+  piece.cols = cols;
+  piece.transposed = transposed;
+  piece.runs.push_back({0, rows});
+  if (source_.hf() != nullptr) {
+    for (const char* suffix : {"_scale_inv", "_scale"})
+      if (piece.scales == nullptr) piece.scales = source_.find_tensor(weight_of(name) + suffix);
+    if (source_.find_tensor(weight_of(name) + "_zero_point") != nullptr)
+      return Error{ErrorCode::kUnsupported, source_.name() + ": tensor '" + weight_of(name) +
+                                                "_zero_point': asymmetric quantization is not supported"};
+  } else if (const TensorView* scale = scaled ? source_.find_tensor(name + ".scale") : nullptr; scale != nullptr) {
+    if (scale->dtype != DType::kF32 || scale->data.size() != sizeof(float)) return wrong_shape(*scale, Shape{1});
+    std::memcpy(&piece.scale, scale->data.data(), sizeof(float));
+  }
+  return piece;
+}
+
+Result<VectorTensors> Resolver::vector(const std::string& name, uint32_t size, float offset) const {
+  const TensorView* tensor = source_.find_tensor(name);
+  if (tensor == nullptr) return missing(name);
+  if (tensor->shape != Shape{size}) return wrong_shape(*tensor, Shape{size});
+  return VectorTensors{{{tensor, {{0, size}}, size}}, size, offset};
+}
+
+Result<NormTensors> Resolver::norm(const std::string& name) const {
+  NormTensors norm;
+  LAHAR_ASSIGN(norm.weight, vector(weight_of(name), spec_.hidden, layout_.norm_offset));
+  if (spec_.norm.bias) { LAHAR_ASSIGN(norm.bias, vector(bias_of(name), spec_.hidden)); }
+  return norm;
+}
+
+// GGUF may have the biases of some of what is stacked; the others count as zeros.
+Status Resolver::append_bias(const std::string& name, uint32_t size, LinearTensors& out) const {
+  if (source_.gguf() != nullptr && source_.find_tensor(bias_of(name)) == nullptr) {
+    out.bias.pieces.push_back({nullptr, {}, size});
+  } else {
+    LAHAR_ASSIGN(VectorTensors bias, vector(bias_of(name), size));
+    out.bias.pieces.push_back(std::move(bias.pieces[0]));
+  }
+  out.bias.size += size;
+  return {};
+}
+
+// Stacks one more matrix onto `out`.
+Status Resolver::linear(const std::string& name, uint32_t rows, uint32_t cols, bool bias, bool scaled,
+                        LinearTensors& out) const {
+  LAHAR_ASSIGN(MatrixPiece piece, matrix(name, rows, cols, layout_.transposed, scaled));
+  out.pieces.push_back(std::move(piece));
+  out.rows += rows;
+  out.cols = cols;
+  if (bias) LAHAR_TRY(append_bias(name, rows, out));
+  return {};
+}
+
+Status Resolver::fused_qkv(const std::string& name, const AttentionSpec& a, LinearTensors& out) const {
+  const uint32_t rows = (a.heads + 2 * a.kv_heads) * a.head_dim;
+  LAHAR_TRY(linear(name, rows, spec_.hidden, a.qkv_bias, layout_.scaled_qkv, out));
+  if (layout_.fused_qkv == arch::FusedQkv::kStacked) return {};
+  const uint32_t in_group = a.heads / a.kv_heads * a.head_dim, group = in_group + 2 * a.head_dim;
+  std::vector<RowRun> runs;
+  for (uint32_t g = 0; g < a.kv_heads; ++g) runs.push_back({g * group, in_group});
+  for (uint32_t g = 0; g < a.kv_heads; ++g) runs.push_back({g * group + in_group, a.head_dim});
+  for (uint32_t g = 0; g < a.kv_heads; ++g) runs.push_back({g * group + in_group + a.head_dim, a.head_dim});
+  out.pieces[0].runs = runs;
+  if (a.qkv_bias && out.bias.pieces[0].tensor != nullptr) out.bias.pieces[0].runs = runs;
+  return {};
+}
+
+Status Resolver::qkv(const std::string& layer, const LayerSpec& spec, LayerTensors& out) const {
+  const AttentionSpec& a = spec.attention;
+  const arch::TensorNames& n = layout_.names;
+  const std::string fused = layer + std::string(n.qkv);
+  if (!n.qkv.empty() && (n.q.empty() || source_.find_tensor(weight_of(fused)) != nullptr)) {
+    LAHAR_TRY(fused_qkv(fused, a, out.qkv));
+  } else {
+    const std::array<std::pair<std::string_view, uint32_t>, 3> parts{{{n.q, a.heads}, {n.k, a.kv_heads}, {n.v, a.kv_heads}}};
+    for (const auto& [name, heads] : parts)
+      LAHAR_TRY(
+          linear(layer + std::string(name), heads * a.head_dim, spec_.hidden, a.qkv_bias, layout_.scaled_qkv, out.qkv));
+  }
+  if (a.qk_norm != ops::QkNorm::kNone) {
+    const bool full = a.qk_norm == ops::QkNorm::kFull;
+    const uint32_t q_size = full ? a.heads * a.head_dim : a.head_dim, k_size = full ? a.kv_heads * a.head_dim : a.head_dim;
+    LAHAR_ASSIGN(out.q_norm, vector(layer + weight_of(n.q_norm), q_size, layout_.norm_offset));
+    LAHAR_ASSIGN(out.k_norm, vector(layer + weight_of(n.k_norm), k_size, layout_.norm_offset));
+  }
+  return linear(layer + std::string(n.attention_output), spec_.hidden, a.heads * a.head_dim, a.output_bias,
+                layout_.scaled_attention_output, out.attention_output);
+}
+
+Status Resolver::ffn(const std::string& layer, const FfnSpec& f, LayerTensors& out) const {
+  const arch::TensorNames& n = layout_.names;
+  const std::string gate_up = layer + std::string(n.gate_up);
+  const bool has_gate = !n.gate.empty() && source_.find_tensor(layer + weight_of(n.gate)) != nullptr;
+  if (f.gated && !n.gate_up.empty() && !has_gate) {
+    LAHAR_TRY(linear(gate_up, 2 * f.width, spec_.hidden, f.up_bias, layout_.scaled_ffn, out.up));
+  } else {
+    if (f.gated)
+      LAHAR_TRY(linear(layer + std::string(n.gate), f.width, spec_.hidden, f.up_bias, layout_.scaled_ffn, out.up));
+    LAHAR_TRY(linear(layer + std::string(n.up), f.width, spec_.hidden, f.up_bias, layout_.scaled_ffn, out.up));
+  }
+  return linear(layer + std::string(n.down), spec_.hidden, f.width, f.down_bias, layout_.scaled_ffn, out.down);
+}
+
+Result<LayerTensors> Resolver::layer(size_t index) const {
+  const LayerSpec& spec = spec_.layers[index];
+  const arch::TensorNames& n = layout_.names;
+  const std::string prefix = root_ + std::string(n.layer) + std::to_string(index) + ".";
+  LayerTensors out;
+  const std::tuple<bool, std::string_view, NormTensors*> norms[] = {
+      {spec.pre_attention_norm, n.pre_attention, &out.pre_attention},
+      {spec.post_attention_norm, n.post_attention, &out.post_attention},
+      {spec.pre_ffn_norm, n.pre_ffn, &out.pre_ffn},
+      {spec.post_ffn_norm, n.post_ffn, &out.post_ffn},
+  };
+  for (const auto& [present, name, norm_tensors] : norms) {
+    if (!present) continue;
+    LAHAR_ASSIGN(*norm_tensors, norm(prefix + std::string(name)));
+  }
+  LAHAR_TRY(qkv(prefix, spec, out));
+  LAHAR_TRY(ffn(prefix, spec.ffn, out));
+  return out;
+}
+
+Result<ModelTensors> Resolver::resolve() {
+  const arch::TensorNames& n = layout_.names;
+  auto root = find_root(source_, n.embedding);
+  if (!root) return missing(std::string(kRoots[0]) + weight_of(n.embedding));
+  root_ = *root;
+  ModelTensors out;
+  const auto table = [&](const std::string& name, uint32_t rows, LinearTensors& table_out) -> Status {
+    LAHAR_ASSIGN(MatrixPiece piece, matrix(name, rows, spec_.hidden, false, true));
+    table_out = {rows, spec_.hidden, {std::move(piece)}, {}};
+    return {};
+  };
+  LAHAR_TRY(table(root_ + std::string(n.embedding), spec_.vocabulary, out.embedding));
+  if (spec_.learned_positions) LAHAR_TRY(table(root_ + std::string(n.positions), spec_.context_length, out.positions));
+  if (!spec_.tied_head) {
+    const std::string head = find_head(source_, n.head);
+    if (head.empty()) return missing(weight_of(n.head));
+    LAHAR_TRY(table(head, spec_.vocabulary, out.head));
+    if (spec_.head_bias) LAHAR_TRY(append_bias(head, spec_.vocabulary, out.head));
+  }
+  LAHAR_ASSIGN(out.final_norm, norm(root_ + std::string(n.final_norm)));
+  for (size_t i = 0; i < spec_.layers.size(); ++i) {
+    LAHAR_ASSIGN(LayerTensors layer_tensors, layer(i));
+    out.layers.push_back(std::move(layer_tensors));
+  }
+  return out;
+}
+
+}  // namespace
+
+Result<ModelTensors> resolve_tensors(const ModelSource& source, const ModelSpec& spec) {
+  const bool gguf = source.gguf() != nullptr;
+  const arch::Architecture* architecture = arch::find_architecture(source.architecture(), gguf);
+  if (architecture == nullptr || architecture->name != spec.architecture)
+    return Error{ErrorCode::kInvalidArgument, source.name() + ": the spec is of another model"};
+  const arch::TensorLayout layout = arch::tensor_layout(*architecture, spec, gguf);
+  return Resolver(source, spec, layout).resolve();
+}
+
+Result<FoundVocabulary> find_vocabulary(const ModelSource& source, const arch::TensorLayout& layout, uint32_t hidden) {
+  const auto root = find_root(source, layout.names.embedding);
+  const std::string name = root.value_or(std::string(kRoots[0])) + weight_of(layout.names.embedding);
+  const TensorView* table = source.find_tensor(name);
+  if (table == nullptr)
+    return Error{ErrorCode::kFormat, source.name() + ": tensor '" + name + "' is missing" + missing_note(source)};
+  if (table->shape.rank() != 2 || table->shape[1] != hidden || table->shape[0] == 0 ||
+      table->shape[0] > arch::kMaxVocabulary)
+    return Error{ErrorCode::kFormat, source.name() + ": tensor '" + name + "': expected shape [vocabulary, " +
+                                         std::to_string(hidden) + "], found " + table->shape.to_string()};
+  return FoundVocabulary{static_cast<uint32_t>(table->shape[0]), !find_head(source, layout.names.head).empty()};
+}
+
+}  // namespace lahar

@@ -1,0 +1,75 @@
+// Which tensors of a source make which role of a model, with their shapes checked. Types are not looked at here.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "arch/architecture.h"
+#include "core/result.h"
+#include "format/model_source.h"
+#include "spec.h"
+
+namespace lahar {
+
+struct RowRun {
+  uint32_t first = 0, rows = 0;  // of the tensor
+};
+
+// Rows of one tensor that become consecutive rows of a matrix.
+struct MatrixPiece {
+  const TensorView* tensor = nullptr;
+  const TensorView* scales = nullptr;  // of fp8 and int8 weights in safetensors; null where there is none
+  std::vector<RowRun> runs;
+  uint32_t rows = 0, cols = 0;  // of this piece
+  bool transposed = false;      // the tensor is [cols, its rows]
+  float scale = 1;              // of the product
+};
+
+// Values of one tensor, or zeros, that become consecutive values of a vector.
+struct VectorPiece {
+  const TensorView* tensor = nullptr;  // 1-D; null: zeros
+  std::vector<RowRun> runs;
+  uint32_t size = 0;
+};
+
+struct VectorTensors {
+  std::vector<VectorPiece> pieces;  // none: the role is absent
+  uint32_t size = 0;
+  float offset = 0;  // added to every value
+};
+
+struct NormTensors {
+  VectorTensors weight, bias;
+};
+
+struct LinearTensors {
+  uint32_t rows = 0, cols = 0;
+  std::vector<MatrixPiece> pieces;  // stacked
+  VectorTensors bias;
+};
+
+struct LayerTensors {
+  NormTensors pre_attention, post_attention, pre_ffn, post_ffn;
+  LinearTensors qkv, attention_output, up, down;
+  VectorTensors q_norm, k_norm;
+};
+
+struct ModelTensors {
+  LinearTensors embedding, positions, head;  // positions and head: no pieces where there are none of their own
+  NormTensors final_norm;
+  std::vector<LayerTensors> layers;
+};
+
+// Errors: kFormat (a tensor that is missing or has the wrong shape: the message has its name and both shapes). The result
+// points into the source.
+Result<ModelTensors> resolve_tensors(const ModelSource& source, const ModelSpec& spec);
+
+struct FoundVocabulary {
+  uint32_t vocabulary = 0;  // rows of the embedding table
+  bool has_head = false;
+};
+Result<FoundVocabulary> find_vocabulary(const ModelSource& source, const arch::TensorLayout& layout, uint32_t hidden);
+
+}  // namespace lahar

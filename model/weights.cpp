@@ -1,0 +1,285 @@
+#include "weights.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "gpu/device.h"
+#include "gpu/transfer.h"
+#include "quant/quantize.h"
+#include "quant/replane.h"
+#include "weight_reader.h"
+
+namespace lahar {
+
+namespace {
+
+using PlaneData = std::array<std::span<std::byte>, quant::kMaxPlanes>;
+
+// File bytes that are handled between two calls of progress: small enough that a cancel is felt at once.
+constexpr uint64_t kChunkBytes = 4ull << 20;
+
+class Loader {
+ public:
+  Loader(gpu::Device& device, const ModelSource& source, const ModelSpec& spec, const WeightPlan& plan,
+         const LoadOptions& options)
+      : device_(device), source_(source), spec_(spec), plan_(plan), data_(plan.data()), options_(options) {}
+
+  Result<ModelWeights> load();
+
+ private:
+  struct Place {
+    size_t block = 0;
+    uint64_t offset = 0, size = 0;
+  };
+  struct PendingMatrix {
+    const MatrixPlan* plan;
+    quant::Matrix* matrix;
+    std::array<Place, quant::kMaxPlanes> places;
+  };
+  struct PendingVector {
+    uint64_t first, size;  // floats
+    gpu::BufferRange* range;
+  };
+
+  Result<Place> place(uint64_t bytes, const std::string& what);
+  Status add_linear(const LinearPlan& plan, Linear& out);
+  Status add_vector(const VectorTensors& vector, gpu::BufferRange& out);
+  Status add_norm(const NormTensors& norm, NormWeights& out);
+  Status add_layers();
+  Status create_blocks();
+  gpu::BufferRange range(const Place& place) const { return {*weights_.buffers[place.block], place.offset, place.size}; }
+
+  Status upload_vectors();
+  Status upload(const PendingMatrix& pending);
+  Status upload_kept(const PendingMatrix& pending, const RowSpan& span);
+  Status upload_quantized(const PendingMatrix& pending, const RowSpan& span);
+  Status write_rows(const gpu::BufferRange& plane, uint32_t row_bytes, const RowSpan& span,
+                    const std::function<Status(uint32_t first, uint32_t rows, std::span<std::byte> out)>& fill);
+  Status advance(uint64_t bytes);
+
+  gpu::Device& device_;
+  const ModelSource& source_;
+  const ModelSpec& spec_;
+  const WeightPlan& plan_;
+  const WeightPlan::Data& data_;
+  const LoadOptions& options_;
+
+  ModelWeights weights_;
+  std::vector<uint64_t> block_sizes_;
+  std::vector<PendingMatrix> matrices_;
+  std::vector<PendingVector> vectors_;
+  std::vector<float> vector_values_;
+  Place vector_place_;
+  std::optional<gpu::StagingRing> ring_;
+  std::vector<std::byte> transposed_, converted_;
+  std::vector<float> floats_;
+  uint64_t done_ = 0;
+};
+
+Result<Loader::Place> Loader::place(uint64_t bytes, const std::string& what) {
+  const gpu::Caps& caps = device_.caps();
+  const uint64_t most = std::min(caps.max_buffer, caps.max_allocation);
+  if (bytes > most)
+    return Error{ErrorCode::kLimit, source_.name() + ": " + what + " needs " + std::to_string(bytes) +
+                                        " bytes in one buffer, the device allows " + std::to_string(most)};
+  const uint64_t limit = std::min(options_.block_bytes, most);
+  if (block_sizes_.empty() || align_weight(block_sizes_.back()) + bytes > limit) block_sizes_.push_back(0);
+  const Place at{block_sizes_.size() - 1, align_weight(block_sizes_.back()), bytes};
+  block_sizes_.back() = at.offset + bytes;
+  return at;
+}
+
+Status Loader::add_linear(const LinearPlan& plan, Linear& out) {
+  out.rows = plan.rows;
+  out.cols = plan.cols;
+  out.parts.resize(plan.parts.size());
+  uint32_t row = 0;
+  for (size_t i = 0; i < plan.parts.size(); ++i) {
+    const MatrixPlan& part = plan.parts[i];
+    out.parts[i].matrix = {part.format, part.rows, part.cols, part.group, {}};
+    out.parts[i].row = row;
+    out.parts[i].scale = part.scale;
+    row += part.rows;
+    PendingMatrix pending{&part, &out.parts[i].matrix, {}};
+    for (uint32_t p = 0; p < part.layout.planes; ++p) {
+      LAHAR_ASSIGN(pending.places[p], place(part.layout.plane_bytes[p], "tensor '" + part.pieces[0].tensor->name + "'"));
+    }
+    matrices_.push_back(pending);
+  }
+  return add_vector(plan.bias, out.bias);
+}
+
+Status Loader::add_vector(const VectorTensors& vector, gpu::BufferRange& out) {
+  if (vector.pieces.empty()) return {};
+  const uint64_t first = vector_values_.size();
+  LAHAR_TRY(read_vector(vector, vector_values_));
+  vectors_.push_back({first, vector_values_.size() - first, &out});
+  vector_values_.resize(align_weight(vector_values_.size() * sizeof(float)) / sizeof(float));
+  return {};
+}
+
+Status Loader::add_norm(const NormTensors& norm, NormWeights& out) {
+  LAHAR_TRY(add_vector(norm.weight, out.weight));
+  return add_vector(norm.bias, out.bias);
+}
+
+Status Loader::add_layers() {
+  weights_.layers.resize(data_.layers.size());
+  for (size_t i = 0; i < data_.layers.size(); ++i) {
+    const LayerPlan& plan = data_.layers[i];
+    const LayerTensors& tensors = data_.tensors.layers[i];
+    LayerWeights& out = weights_.layers[i];
+    LAHAR_TRY(add_norm(tensors.pre_attention, out.pre_attention));
+    LAHAR_TRY(add_linear(plan.qkv, out.qkv));
+    LAHAR_TRY(add_vector(tensors.q_norm, out.q_norm));
+    LAHAR_TRY(add_vector(tensors.k_norm, out.k_norm));
+    LAHAR_TRY(add_linear(plan.attention_output, out.attention_output));
+    LAHAR_TRY(add_norm(tensors.post_attention, out.post_attention));
+    LAHAR_TRY(add_norm(tensors.pre_ffn, out.pre_ffn));
+    LAHAR_TRY(add_linear(plan.up, out.up));
+    LAHAR_TRY(add_linear(plan.down, out.down));
+    LAHAR_TRY(add_norm(tensors.post_ffn, out.post_ffn));
+  }
+  return {};
+}
+
+Status Loader::create_blocks() {
+  for (size_t i = 0; i < block_sizes_.size(); ++i) {
+    LAHAR_ASSIGN(gpu::Buffer buffer,
+                 device_.create_buffer(block_sizes_[i], gpu::Memory::kDevice, "weights " + std::to_string(i)));
+    weights_.device_bytes += block_sizes_[i];
+    weights_.buffers.push_back(std::make_unique<gpu::Buffer>(std::move(buffer)));
+  }
+  return {};
+}
+
+Status Loader::advance(uint64_t bytes) {
+  done_ += bytes;
+  if (options_.progress && !options_.progress(std::min(done_, plan_.source_bytes()), plan_.source_bytes()))
+    return Error{ErrorCode::kCancelled, "loading was cancelled"};
+  return {};
+}
+
+Status Loader::upload_vectors() {
+  const auto bytes = std::as_bytes(std::span(vector_values_));
+  LAHAR_TRY(ring_->write(range(vector_place_), sizeof(float), [&](uint64_t offset, std::span<std::byte> out) -> Status {
+    std::memcpy(out.data(), bytes.data() + offset, out.size());
+    return {};
+  }));
+  for (const PendingVector& v : vectors_)
+    *v.range = range(vector_place_).part(v.first * sizeof(float), v.size * sizeof(float));
+  return {};
+}
+
+// Hands the rows of a span to one plane, in the pieces that the ring asks for.
+Status Loader::write_rows(const gpu::BufferRange& plane, uint32_t row_bytes, const RowSpan& span,
+                          const std::function<Status(uint32_t first, uint32_t rows, std::span<std::byte> out)>& fill) {
+  const gpu::BufferRange part = plane.part(uint64_t{span.row} * row_bytes, uint64_t{span.rows} * row_bytes);
+  return ring_->write(part, row_bytes, [&](uint64_t offset, std::span<std::byte> out) {
+    return fill(static_cast<uint32_t>(offset / row_bytes), static_cast<uint32_t>(out.size() / row_bytes), out);
+  });
+}
+
+Status Loader::upload_kept(const PendingMatrix& pending, const RowSpan& span) {
+  const MatrixPlan& m = *pending.plan;
+  const auto rows_in = file_rows(span, transposed_);
+  const uint64_t in_bytes = rows_in.size() / span.rows;
+  const uint32_t from_file = quant::traits(m.format).grouped ? 1 : m.layout.planes;
+  for (uint32_t p = 0; p < from_file; ++p) {
+    LAHAR_TRY(write_rows(
+        range(pending.places[p]), m.layout.row_bytes[p], span, [&](uint32_t first, uint32_t rows, std::span<std::byte> out) {
+          return quant::replane(m.format, m.cols, rows_in.subspan(first * in_bytes, rows * in_bytes), p, out);
+        }));
+  }
+  if (from_file == m.layout.planes) return {};
+  LAHAR_TRY(read_scales(data_, m, span, floats_));
+  const size_t groups = floats_.size() / span.rows;
+  return write_rows(
+      range(pending.places[1]), m.layout.row_bytes[1], span, [&](uint32_t first, uint32_t rows, std::span<std::byte> out) {
+        return quant::store_scales(m.cols, m.group, std::span(floats_).subspan(first * groups, rows * groups), out);
+      });
+}
+
+Status Loader::upload_quantized(const PendingMatrix& pending, const RowSpan& span) {
+  const MatrixPlan& m = *pending.plan;
+  floats_.resize(size_t{span.rows} * m.cols);
+  LAHAR_TRY(quant::to_floats(span.piece->tensor->dtype, file_rows(span, transposed_), floats_));
+  size_t bytes = 0;
+  for (uint32_t p = 0; p < m.layout.planes; ++p) bytes += size_t{span.rows} * m.layout.row_bytes[p];
+  converted_.resize(bytes);
+  PlaneData planes{};
+  std::byte* at = converted_.data();
+  for (uint32_t p = 0; p < m.layout.planes; ++p) {
+    planes[p] = {at, size_t{span.rows} * m.layout.row_bytes[p]};
+    at += planes[p].size();
+  }
+  LAHAR_TRY(quant::quantize_rows(m.format, m.cols, m.group, floats_, planes));
+  for (uint32_t p = 0; p < m.layout.planes; ++p) {
+    const uint32_t row_bytes = m.layout.row_bytes[p];
+    LAHAR_TRY(write_rows(range(pending.places[p]), row_bytes, span,
+                         [&](uint32_t first, uint32_t, std::span<std::byte> out) -> Status {
+                           std::memcpy(out.data(), planes[p].data() + size_t{first} * row_bytes, out.size());
+                           return {};
+                         }));
+  }
+  return {};
+}
+
+Status Loader::upload(const PendingMatrix& pending) {
+  for (const RowSpan& span : row_spans(*pending.plan, kChunkBytes)) {
+    LAHAR_TRY(pending.plan->quantize ? upload_quantized(pending, span) : upload_kept(pending, span));
+    LAHAR_TRY(advance(file_bytes(span)));
+  }
+  for (uint32_t p = 0; p < pending.plan->layout.planes; ++p) pending.matrix->planes[p] = range(pending.places[p]);
+  for (const MatrixPiece& piece : pending.plan->pieces) source_.release(piece.tensor->data);
+  return {};
+}
+
+Result<ModelWeights> Loader::load() {
+  // All that has an address is placed first: the vectors of roles must not move any more once they are pending.
+  Linear embedding, positions;
+  LAHAR_TRY(add_linear(data_.embedding, embedding));
+  LAHAR_TRY(add_linear(data_.positions, positions));
+  LAHAR_TRY(add_layers());
+  LAHAR_TRY(add_linear(data_.head, weights_.head));
+  LAHAR_TRY(add_norm(data_.tensors.final_norm, weights_.final_norm));
+  weights_.ropes.resize(spec_.ropes.size());
+  for (size_t i = 0; i < spec_.ropes.size(); ++i) {
+    const auto& table = spec_.ropes[i].inverse_frequencies;
+    vectors_.push_back({vector_values_.size(), table.size(), &weights_.ropes[i]});
+    vector_values_.insert(vector_values_.end(), table.begin(), table.end());
+    vector_values_.resize(align_weight(vector_values_.size() * sizeof(float)) / sizeof(float));
+  }
+  LAHAR_ASSIGN(vector_place_, place(vector_values_.size() * sizeof(float), "the vectors"));
+  LAHAR_TRY(create_blocks());
+
+  LAHAR_ASSIGN(gpu::StagingRing ring, gpu::StagingRing::create(device_, options_.staging_bytes));
+  ring_ = std::move(ring);
+  LAHAR_TRY(advance(0));
+  LAHAR_TRY(upload_vectors());
+  for (const PendingMatrix& pending : matrices_) LAHAR_TRY(upload(pending));
+  LAHAR_TRY(ring_->flush());
+  weights_.staging_peak = ring_->peak_bytes();
+  done_ = plan_.source_bytes();
+  LAHAR_TRY(advance(0));
+
+  weights_.embedding = embedding.parts[0].matrix;
+  if (!positions.parts.empty()) weights_.positions = positions.parts[0].matrix;
+  if (spec_.tied_head) {
+    weights_.head.rows = spec_.vocabulary;
+    weights_.head.cols = spec_.hidden;
+    weights_.head.parts = std::move(embedding.parts);
+  }
+  return std::move(weights_);
+}
+
+}  // namespace
+
+Result<ModelWeights> load_weights(gpu::Device& device, const ModelSource& source, const ModelSpec& spec,
+                                  const WeightPlan& plan, const LoadOptions& options) {
+  if (spec.layers.size() != plan.data().layers.size())
+    return Error{ErrorCode::kInvalidArgument, source.name() + ": the plan is of another model"};
+  return Loader(device, source, spec, plan, options).load();
+}
+
+}  // namespace lahar
