@@ -9,8 +9,6 @@
 #include "core/result.h"
 #include "gpu/vulkan.h"
 
-struct VmaAllocation_T;
-
 namespace lahar::gpu {
 
 class Device;
@@ -41,9 +39,10 @@ class Buffer {
 
  private:
   friend class Device;
+  void release();
   std::shared_ptr<Device> device_;
   VkBuffer handle_ = VK_NULL_HANDLE;
-  VmaAllocation_T* allocation_ = nullptr;
+  void* allocation_ = nullptr;  // the allocator's
   uint64_t size_ = 0, address_ = 0;
   std::byte* mapped_ = nullptr;
 };

@@ -16,11 +16,13 @@ struct CooperativeMatrixShape {
 
 struct Caps {
   DeviceInfo info;
-  uint32_t features = 0;  // bits of Feature
+  uint32_t features = 0;            // bits of Feature
+  std::string pipeline_cache_uuid;  // 32 hex digits
 
   uint32_t subgroup_size = 0;                             // the device's default
   uint32_t min_subgroup_size = 0, max_subgroup_size = 0;  // equal where the size cannot be controlled
   bool subgroup_size_control = false;
+  bool full_subgroups = false;  // computeFullSubgroups
 
   uint32_t max_workgroup_invocations = 0;
   uint32_t max_workgroup_size[3] = {};
@@ -30,8 +32,9 @@ struct Caps {
   uint64_t max_buffer = 0;             // bytes of one VkBuffer
   uint32_t storage_alignment = 16;     // bytes
   float timestamp_period = 0;          // nanoseconds a tick; 0 where the queue has no timestamps
-  bool unified_memory = false;         // all device-local memory is host-visible too
+  bool unified_memory = false;         // not a discrete GPU, and all its memory is host-visible
   bool memory_budget = false;          // VK_EXT_memory_budget
+  bool int8_dot_accelerated = false;   // the hardware has 4x8-bit packed signed dot products
   bool executable_statistics = false;  // VK_KHR_pipeline_executable_properties
   std::vector<CooperativeMatrixShape> cooperative_matrix_shapes;
 

@@ -1,6 +1,6 @@
 // A logical device: its function table, allocator, queue, kernels and timeline. Everything made from it holds it alive.
-// Thread rule: create_buffer, kernels() and the const members may be called from any thread; submit() and
-// collect() from one thread at a time.
+// Thread rule: create_buffer, kernels() and the const members may be called from any thread; submit()
+// from one thread at a time.
 #pragma once
 
 #include <filesystem>
@@ -17,10 +17,9 @@
 #include "gpu/kernel.h"
 #include "gpu/vulkan.h"
 
-struct VmaAllocator_T;
-
 namespace lahar::gpu {
 
+class Allocator;
 class CommandList;
 
 struct DeviceOptions {
@@ -47,7 +46,6 @@ class Device : public std::enable_shared_from_this<Device> {
   Instance& instance() const { return *instance_; }
   VkDevice handle() const { return handle_; }
   const VolkDeviceTable& fn() const { return fn_; }
-  VmaAllocator_T* allocator() const { return allocator_; }
   uint32_t queue_family() const { return queue_family_; }
 
   // size > 0 bytes, 16-byte aligned address. Errors: kOutOfMemory, kLimit (over caps().max_buffer), kDeviceLost.
@@ -68,10 +66,16 @@ class Device : public std::enable_shared_from_this<Device> {
 
   // Calls `destroy` once everything submitted so far has finished: how every object of this layer dies.
   void retire(std::function<void()> destroy);
-  // Runs what retire() has kept and may run now. submit() does it too.
+  // Runs what retire() has kept and may run now. Any thread; submit() and create_buffer() do it too.
   void collect();
+  // For validation messages and debuggers.
+  void set_name(VkObjectType type, uint64_t object, const std::string& name) const;
 
  private:
+  friend class Buffer;
+  friend class CommandList;
+  friend class KernelCache;
+  friend class Recorder;
   Device() = default;
   struct State;
   std::unique_ptr<State> state_;
@@ -79,7 +83,6 @@ class Device : public std::enable_shared_from_this<Device> {
   Caps caps_;
   VkDevice handle_ = VK_NULL_HANDLE;
   VolkDeviceTable fn_{};
-  VmaAllocator_T* allocator_ = nullptr;
   uint32_t queue_family_ = 0;
   std::unique_ptr<KernelCache> kernels_;
 };

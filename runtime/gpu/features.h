@@ -9,7 +9,7 @@ namespace lahar::gpu {
 // What a variant in kernels.json may ask for ("requires"); one bit each in ShaderInfo::required_features.
 enum Feature : uint32_t {
   kFloat16 = 1u << 0,            // shaderFloat16
-  kInt8Dot = 1u << 1,            // shaderIntegerDotProduct, 4x8 packed signed accelerated
+  kInt8Dot = 1u << 1,            // shaderIntegerDotProduct; Caps::int8_dot_accelerated says whether it is fast
   kCooperativeMatrix = 1u << 2,  // VK_KHR_cooperative_matrix with fp16 x fp16 -> fp32 at subgroup scope, and kFloat16
   kStorage16 = 1u << 3,          // storageBuffer16BitAccess
   kStorage8 = 1u << 4,           // storageBuffer8BitAccess

@@ -18,6 +18,7 @@
 namespace lahar::gpu {
 
 class Device;
+struct DeviceOptions;
 
 // The values of specialization constants 0, 1, 2 (the workgroup's size) and 3, 4, ... in order; floats by bit pattern.
 class SpecConstants {
@@ -85,6 +86,7 @@ class KernelCache {
  private:
   friend class Device;
   KernelCache() = default;
+  static Result<std::unique_ptr<KernelCache>> create(Device& device, const DeviceOptions& options);
   struct State;
   std::unique_ptr<State> state_;
 };

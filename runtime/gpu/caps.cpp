@@ -1,0 +1,91 @@
+#include "gpu/caps.h"
+
+#include "gpu/physical_device.h"
+#include "gpu/read_caps.h"
+
+namespace lahar::gpu {
+namespace {
+
+std::vector<CooperativeMatrixShape> matrix_shapes(const PhysicalDevice& device) {
+  std::vector<CooperativeMatrixShape> shapes;
+  const auto query = device.fn.vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR;
+  if (!device.cooperative_matrix.cooperativeMatrix || query == nullptr) return shapes;
+  uint32_t n = 0;
+  if (query(device.handle, &n, nullptr) < VK_SUCCESS) return shapes;
+  std::vector<VkCooperativeMatrixPropertiesKHR> all(n, {VK_STRUCTURE_TYPE_COOPERATIVE_MATRIX_PROPERTIES_KHR});
+  if (query(device.handle, &n, all.data()) < VK_SUCCESS) return shapes;
+  for (uint32_t i = 0; i < n; ++i) {
+    const VkCooperativeMatrixPropertiesKHR& p = all[i];
+    if (p.scope == VK_SCOPE_SUBGROUP_KHR && p.AType == VK_COMPONENT_TYPE_FLOAT16_KHR &&
+        p.BType == VK_COMPONENT_TYPE_FLOAT16_KHR && p.CType == VK_COMPONENT_TYPE_FLOAT32_KHR &&
+        p.ResultType == VK_COMPONENT_TYPE_FLOAT32_KHR && !p.saturatingAccumulation)
+      shapes.push_back({p.MSize, p.NSize, p.KSize});
+  }
+  return shapes;
+}
+
+}  // namespace
+
+std::string feature_names(uint32_t features) {
+  constexpr std::pair<Feature, std::string_view> kNames[] = {{kFloat16, "float16"},
+                                                             {kInt8Dot, "int8_dot"},
+                                                             {kCooperativeMatrix, "cooperative_matrix"},
+                                                             {kStorage16, "storage16"},
+                                                             {kStorage8, "storage8"}};
+  std::string names;
+  for (const auto& [bit, name] : kNames)
+    if (features & bit) names += (names.empty() ? "" : ", ") + std::string(name);
+  return names;
+}
+
+Caps read_caps(const PhysicalDevice& device, uint32_t queue_family, uint32_t disabled_features) {
+  Caps caps;
+  caps.info = describe(device);
+  caps.pipeline_cache_uuid = hex(device.base.properties.pipelineCacheUUID);
+  const VkPhysicalDeviceLimits& limits = device.base.properties.limits;
+  caps.cooperative_matrix_shapes = matrix_shapes(device);
+  if (device.f12.shaderFloat16) caps.features |= kFloat16;
+  if (device.f13.shaderIntegerDotProduct) caps.features |= kInt8Dot;
+  if (device.f11.storageBuffer16BitAccess) caps.features |= kStorage16;
+  if (device.f12.storageBuffer8BitAccess) caps.features |= kStorage8;
+  if (!caps.cooperative_matrix_shapes.empty() && device.f12.shaderFloat16 && device.f12.vulkanMemoryModel)
+    caps.features |= kCooperativeMatrix;
+  caps.features &= ~disabled_features;
+  if (!caps.has(kFloat16)) caps.features &= ~uint32_t{kCooperativeMatrix};
+  if (!caps.has(kCooperativeMatrix)) caps.cooperative_matrix_shapes.clear();
+  caps.int8_dot_accelerated = caps.has(kInt8Dot) && device.v13.integerDotProduct4x8BitPackedSignedAccelerated;
+
+  caps.subgroup_size = device.v11.subgroupSize;
+  caps.min_subgroup_size = caps.max_subgroup_size = caps.subgroup_size;
+  caps.subgroup_size_control =
+      device.f13.subgroupSizeControl && (device.v13.requiredSubgroupSizeStages & VK_SHADER_STAGE_COMPUTE_BIT) != 0;
+  caps.full_subgroups = device.f13.computeFullSubgroups;
+  if (device.f13.subgroupSizeControl) {
+    caps.min_subgroup_size = device.v13.minSubgroupSize;
+    caps.max_subgroup_size = device.v13.maxSubgroupSize;
+  }
+
+  caps.max_workgroup_invocations = limits.maxComputeWorkGroupInvocations;
+  for (int i = 0; i < 3; ++i) {
+    caps.max_workgroup_size[i] = limits.maxComputeWorkGroupSize[i];
+    caps.max_workgroup_count[i] = limits.maxComputeWorkGroupCount[i];
+  }
+  caps.max_shared_memory = limits.maxComputeSharedMemorySize;
+  caps.max_allocation = device.v11.maxMemoryAllocationSize;
+  caps.max_buffer = device.v13.maxBufferSize;
+  if (device.queue_families[queue_family].timestampValidBits > 0) caps.timestamp_period = limits.timestampPeriod;
+  caps.memory_budget = device.has_extension(VK_EXT_MEMORY_BUDGET_EXTENSION_NAME);
+  caps.executable_statistics = device.executable.pipelineExecutableInfo;
+
+  uint32_t local_heaps = 0, visible_heaps = 0;  // bits
+  for (uint32_t i = 0; i < device.memory.memoryTypeCount; ++i) {
+    const VkMemoryType& type = device.memory.memoryTypes[i];
+    if (!(type.propertyFlags & VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT)) continue;
+    local_heaps |= 1u << type.heapIndex;
+    if (type.propertyFlags & VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT) visible_heaps |= 1u << type.heapIndex;
+  }
+  caps.unified_memory = caps.info.type != DeviceType::kDiscrete && local_heaps == visible_heaps;
+  return caps;
+}
+
+}  // namespace lahar::gpu

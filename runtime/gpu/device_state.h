@@ -1,0 +1,41 @@
+// What is inside a Device, for the files of this layer.
+#pragma once
+
+#include <atomic>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+
+#include "gpu/device.h"
+#include "gpu/instance_state.h"
+#include "gpu/memory.h"
+
+namespace lahar::gpu {
+
+struct Device::State {
+  const InstanceState* instance = nullptr;
+  VkQueue queue = VK_NULL_HANDLE;
+  VkSemaphore timeline = VK_NULL_HANDLE;
+  std::unique_ptr<Allocator> allocator;
+  uint64_t timestamp_mask = 0;
+
+  // Recording and freeing command buffers of the pool takes its lock.
+  std::mutex pool_mutex;
+  VkCommandPool pool = VK_NULL_HANDLE;
+
+  std::mutex queue_mutex;  // around vkQueueSubmit2 and what counts submissions
+  std::atomic<uint64_t> submitted{0};
+  std::atomic<bool> lost{false};
+
+  struct Retired {
+    uint64_t value;  // may go when the timeline has reached it
+    std::function<void()> destroy;
+  };
+  std::mutex retired_mutex;
+  std::deque<Retired> retired;  // in the order of their values
+
+  std::string cache_path;  // of the pipeline cache; empty: none
+};
+
+}  // namespace lahar::gpu

@@ -1,0 +1,51 @@
+// Device memory. Vulkan Memory Allocator, which nothing outside memory.cpp sees.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+#include "core/result.h"
+#include "gpu/buffer.h"
+#include "gpu/loader.h"
+#include "gpu/vulkan.h"
+
+namespace lahar::gpu {
+
+struct Allocation {
+  VkBuffer buffer = VK_NULL_HANDLE;
+  void* memory = nullptr;
+  std::byte* mapped = nullptr;
+};
+
+// Thread rule: any thread.
+class Allocator {
+ public:
+  struct Context {
+    VkInstance instance;
+    VkPhysicalDevice physical_device;
+    VkDevice device;
+    const InstanceTable* instance_fn;
+    bool memory_budget;
+  };
+  static Result<std::unique_ptr<Allocator>> create(const Context& context);
+  ~Allocator();
+  Allocator(const Allocator&) = delete;
+  Allocator& operator=(const Allocator&) = delete;
+
+  // A buffer for storage, transfers and indirect dispatches, 256-byte aligned. Errors: kOutOfMemory, kDeviceLost.
+  Result<Allocation> allocate(uint64_t size, Memory intent);
+  void free(VkBuffer buffer, void* memory);
+
+  struct Use {
+    uint64_t used = 0, budget = 0;  // bytes of device-local heaps
+  };
+  Use use() const;
+
+ private:
+  Allocator() = default;
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace lahar::gpu
