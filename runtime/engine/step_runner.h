@@ -74,6 +74,7 @@ class StepRunner {
 
   uint32_t ring() const { return options_.ring; }
   uint32_t max_bucket() const { return options_.max_bucket; }
+  uint64_t steps_submitted() const { return submitted_steps_; }
   // Programs recorded so far, each place of the ring counted.
   uint64_t recorded() const { return recorded_; }
   struct ProgramSize {

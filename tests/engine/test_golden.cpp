@@ -1,0 +1,102 @@
+// Whole models against reference logits at every position and the greedy tokens that follow.
+#include <algorithm>
+#include <set>
+
+#include "engine/engine_test.h"
+#include "engine/golden.h"
+#include "test_data.h"
+
+namespace lahar::test {
+namespace {
+
+constexpr double kF32Error = 1e-6;      // both sides in fp32: rounding alone
+constexpr double kDefaultError = 2e-3;  // fp16 operands and cache
+
+struct Case {
+  std::string path;  // in the test data
+  std::vector<uint32_t> chunks = {1, 7, 64};
+};
+
+void PrintTo(const Case& c, std::ostream* out) { *out << c.path; }
+
+// What the test data has of the architectures and weight types that are supported.
+std::vector<Case> cases() {
+  std::vector<Case> all;
+  for (const char* name : {"falcon-mqa", "gemma2", "gemma3", "gpt2", "llama-gqa", "llama-mha", "llama-mqa-tied",
+                           "llama-yarn", "llama31-rope", "mistral-swa", "phi3", "qwen2", "qwen3"})
+    all.push_back({std::string("golden/hf/") + name});
+  for (const char* name : {"gemma3-dense", "gpt2-dense", "llama-dense", "phi3-dense", "qwen3-dense"})
+    all.push_back({std::string("golden/gguf/") + name + ".gguf"});
+  for (const char* name : {"F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q4_K_S", "Q4_K_M", "Q6_K"})
+    all.push_back({std::string("golden/quant-gguf/") + name + ".gguf"});
+  for (const char* name : {"fp8-block", "fp8-channel", "int8-channel"})
+    all.push_back({std::string("golden/quant-hf/") + name});
+  for (const char* name : {"llama-gqa", "mistral-swa", "qwen3"})
+    all.push_back({std::string("golden/hf-long/") + name, {512}});
+  return all;
+}
+
+Golden read_golden(const std::filesystem::path& path) {
+  if (std::filesystem::is_directory(path)) return read_hf_golden(path);
+  auto logits = path;
+  return read_gguf_golden(logits.replace_extension(".logits.bin"));
+}
+
+class GoldenTest : public GpuTest, public ::testing::WithParamInterface<Case> {
+ protected:
+  double error_of(const Golden& golden, const std::filesystem::path& path, const OpenOptions& options) {
+    auto opened = open_model(device(), path, options);
+    EXPECT_TRUE(opened.ok()) << why(opened);
+    if (!opened.ok()) return INFINITY;
+    const auto logits = all_logits(*opened->engine, golden.tokens());
+    EXPECT_TRUE(logits.ok()) << why(logits);
+    return logits.ok() ? normalized_error(*logits, golden.logits) : INFINITY;
+  }
+};
+
+OpenOptions options_for(const Golden& golden, ops::Precision precision, uint32_t chunk, bool all_logits) {
+  OpenOptions options;
+  options.engine.context = static_cast<uint32_t>(golden.tokens().size());
+  options.engine.precision = precision;
+  options.engine.chunk = chunk;
+  options.engine.all_logits = all_logits;
+  return options;
+}
+
+TEST_P(GoldenTest, LogitsAtEveryPosition) {
+  LAHAR_NEED_DATA(path, GetParam().path);
+  const Golden golden = read_golden(path);
+  for (const uint32_t chunk : GetParam().chunks) {
+    SCOPED_TRACE("chunk " + std::to_string(chunk));
+    EXPECT_LE(error_of(golden, path, options_for(golden, ops::Precision::kF32, chunk, true)), kF32Error);
+    EXPECT_LE(error_of(golden, path, options_for(golden, ops::Precision::kDefault, chunk, true)), kDefaultError);
+  }
+}
+
+// One by one through the ordinary loop, several steps under way.
+TEST_P(GoldenTest, GreedyTokens) {
+  LAHAR_NEED_DATA(path, GetParam().path);
+  const Golden golden = read_golden(path);
+  for (const uint32_t chunk : GetParam().chunks) {
+    SCOPED_TRACE("chunk " + std::to_string(chunk));
+    auto opened = open_model(device(), path, options_for(golden, ops::Precision::kF32, chunk, false));
+    ASSERT_TRUE(opened.ok()) << why(opened);
+    const auto outcome = opened->engine->generate({.prompt = golden.prompt,
+                                                   .max_tokens = static_cast<uint32_t>(golden.greedy.size()),
+                                                   .sampling = {.temperature = 0}});
+    ASSERT_TRUE(outcome.ok()) << why(outcome);
+    EXPECT_EQ(outcome->tokens, golden.greedy);
+  }
+}
+
+std::string test_name(const ::testing::TestParamInfo<Case>& info) {
+  std::string name = info.param.path.substr(info.param.path.find('/') + 1);
+  std::replace_if(
+      name.begin(), name.end(), [](char c) { return !std::isalnum(static_cast<unsigned char>(c)); }, '_');
+  return name;
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, GoldenTest, ::testing::ValuesIn(cases()), test_name);
+
+}  // namespace
+}  // namespace lahar::test
