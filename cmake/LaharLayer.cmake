@@ -4,6 +4,9 @@ add_library(lahar_options INTERFACE)
 target_include_directories(lahar_options INTERFACE ${PROJECT_SOURCE_DIR}/runtime ${PROJECT_SOURCE_DIR}/runtime/include ${PROJECT_SOURCE_DIR}/model
                                                    ${PROJECT_SOURCE_DIR}/shaders/include)
 target_compile_options(lahar_options INTERFACE -Wall -Wextra -Werror -Wno-missing-field-initializers)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+  target_compile_options(lahar_options INTERFACE -Wno-restrict)  # false alarms on string concatenation: gcc.gnu.org/PR105651
+endif()
 if(LAHAR_SANITIZE)
   target_compile_options(lahar_options INTERFACE -fsanitize=${LAHAR_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   target_link_options(lahar_options INTERFACE -fsanitize=${LAHAR_SANITIZE})
