@@ -1,32 +1,32 @@
-// Reductions over a workgroup: subgroup arithmetic, then shared memory across subgroups. SUBGROUPS, defined by the includer,
-// is the number of full subgroups of the workgroup; with one there is neither shared memory nor a barrier.
+// Sums and maxima over a workgroup, for any subgroup size. Every invocation of the workgroup must call them, and gets the
+// result. At most 1024 invocations.
 #ifndef LAHAR_REDUCE_GLSL
 #define LAHAR_REDUCE_GLSL
 #extension GL_KHR_shader_subgroup_basic : require
 #extension GL_KHR_shader_subgroup_arithmetic : require
 
-shared float reduce_f32[SUBGROUPS];
+shared float reduce_parts[256];
 
-// Every invocation gets the result. Deterministic: the same order of additions whenever the workgroup is the same.
-float workgroup_sum(float v) {
+float workgroup_add(float v) {
   v = subgroupAdd(v);
-  if (SUBGROUPS == 1) return v;
-  barrier();  // the last reduction's reads of reduce_f32 before this one's writes
-  if (subgroupElect()) reduce_f32[gl_SubgroupID] = v;
-  barrier();  // these writes before the reads below
+  if (gl_NumSubgroups == 1) return v;
+  if (subgroupElect()) reduce_parts[gl_SubgroupID] = v;
+  barrier();  // the parts are written before they are read
   v = 0;
-  for (uint i = 0; i < SUBGROUPS; ++i) v += reduce_f32[i];
+  for (uint i = 0; i < gl_NumSubgroups; ++i) v += reduce_parts[i];
+  barrier();  // they are read before a later call writes them
   return v;
 }
 
 float workgroup_max(float v) {
   v = subgroupMax(v);
-  if (SUBGROUPS == 1) return v;
-  barrier();  // the last reduction's reads of reduce_f32 before this one's writes
-  if (subgroupElect()) reduce_f32[gl_SubgroupID] = v;
-  barrier();  // these writes before the reads below
-  v = reduce_f32[0];
-  for (uint i = 1; i < SUBGROUPS; ++i) v = max(v, reduce_f32[i]);
+  if (gl_NumSubgroups == 1) return v;
+  if (subgroupElect()) reduce_parts[gl_SubgroupID] = v;
+  barrier();  // the parts are written before they are read
+  v = reduce_parts[0];
+  for (uint i = 1; i < gl_NumSubgroups; ++i) v = max(v, reduce_parts[i]);
+  barrier();  // they are read before a later call writes them
   return v;
 }
+
 #endif
