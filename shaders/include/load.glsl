@@ -18,17 +18,17 @@ layout(buffer_reference, scalar, buffer_reference_align = 16) writeonly buffer S
 layout(buffer_reference, scalar, buffer_reference_align = 4) writeonly buffer StoreF1 { float v; };
 layout(buffer_reference, scalar, buffer_reference_align = 16) writeonly buffer StoreF4 { vec4 v; };
 
-uint load_u1(uint64_t base, uint offset) { return LoadU1(base + uint64_t(offset)).v; }
-uvec2 load_u2(uint64_t base, uint offset) { return LoadU2(base + uint64_t(offset)).v; }
-uvec4 load_u4(uint64_t base, uint offset) { return LoadU4(base + uint64_t(offset)).v; }
-float load_f1(uint64_t base, uint offset) { return LoadF1(base + uint64_t(offset)).v; }
-vec4 load_f4(uint64_t base, uint offset) { return LoadF4(base + uint64_t(offset)).v; }
+uint load_u32(uint64_t base, uint offset) { return LoadU1(base + uint64_t(offset)).v; }
+uvec2 load_u32x2(uint64_t base, uint offset) { return LoadU2(base + uint64_t(offset)).v; }
+uvec4 load_u32x4(uint64_t base, uint offset) { return LoadU4(base + uint64_t(offset)).v; }
+float load_f32(uint64_t base, uint offset) { return LoadF1(base + uint64_t(offset)).v; }
+vec4 load_f32x4(uint64_t base, uint offset) { return LoadF4(base + uint64_t(offset)).v; }
 uint64_t load_address(uint64_t base, uint offset) { return LoadA1(base + uint64_t(offset)).v; }
 
-void store_u1(uint64_t base, uint offset, uint v) { StoreU1(base + uint64_t(offset)).v = v; }
-void store_u2(uint64_t base, uint offset, uvec2 v) { StoreU2(base + uint64_t(offset)).v = v; }
-void store_u4(uint64_t base, uint offset, uvec4 v) { StoreU4(base + uint64_t(offset)).v = v; }
-void store_f1(uint64_t base, uint offset, float v) { StoreF1(base + uint64_t(offset)).v = v; }
-void store_f4(uint64_t base, uint offset, vec4 v) { StoreF4(base + uint64_t(offset)).v = v; }
+void store_u32(uint64_t base, uint offset, uint v) { StoreU1(base + uint64_t(offset)).v = v; }
+void store_u32x2(uint64_t base, uint offset, uvec2 v) { StoreU2(base + uint64_t(offset)).v = v; }
+void store_u32x4(uint64_t base, uint offset, uvec4 v) { StoreU4(base + uint64_t(offset)).v = v; }
+void store_f32(uint64_t base, uint offset, float v) { StoreF1(base + uint64_t(offset)).v = v; }
+void store_f32x4(uint64_t base, uint offset, vec4 v) { StoreF4(base + uint64_t(offset)).v = v; }
 
 #endif

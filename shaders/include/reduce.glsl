@@ -7,7 +7,7 @@
 
 shared float reduce_parts[256];
 
-float workgroup_add(float v) {
+float workgroup_sum(float v) {
   v = subgroupAdd(v);
   if (gl_NumSubgroups == 1) return v;
   if (subgroupElect()) reduce_parts[gl_SubgroupID] = v;
