@@ -1,0 +1,98 @@
+// Inside of ops: checks of shapes and the pieces that every op's recording needs.
+#pragma once
+
+#include <algorithm>
+#include <initializer_list>
+#include <string>
+
+#include "ops/common.h"
+
+namespace lahar::ops::detail {
+
+constexpr uint32_t kNodeRanges = 8;
+
+inline Error invalid(std::string_view label, const std::string& what) {
+  return {ErrorCode::kInvalidArgument, (label.empty() ? std::string("op") : std::string(label)) + ": " + what};
+}
+
+// The bytes of `rows` rows of `width` floats.
+inline uint64_t row_bytes(const Activations& a, uint32_t rows, uint32_t width) {
+  return rows == 0 ? 0 : (uint64_t{rows - 1} * a.stride + width) * sizeof(float);
+}
+inline gpu::BufferRange rows_of(const Activations& a, uint32_t rows, uint32_t width) {
+  return a.range.part(0, row_bytes(a, rows, width));
+}
+
+inline Status check_rows(std::string_view label, const char* name, const Activations& a, uint32_t rows, uint32_t width) {
+  const std::string what = name;
+  if (!a.range) return invalid(label, what + " is missing");
+  if (a.range.address() % 16 != 0 || a.stride % 4 != 0)
+    return invalid(label, what + " needs a base of 16 bytes and a stride of 4 floats");
+  if (a.stride < width && rows > 1)
+    return invalid(label,
+                   what + " has rows of " + std::to_string(width) + " floats, a stride of " + std::to_string(a.stride));
+  if (a.range.size < row_bytes(a, rows, width))
+    return invalid(
+        label, what + " needs " + std::to_string(row_bytes(a, rows, width)) + " bytes, has " + std::to_string(a.range.size));
+  // Kernels address a row's start with a 32-bit multiple.
+  if (a.stride > (1u << 30)) return invalid(label, what + "'s stride of " + std::to_string(a.stride) + " is too large");
+  return {};
+}
+
+inline Status check_vector(std::string_view label, const char* name, const gpu::BufferRange& range, uint64_t floats) {
+  if (!range) return invalid(label, std::string(name) + " is missing");
+  if (range.address() % 16 != 0 || range.size < floats * sizeof(float))
+    return invalid(label, std::string(name) + " needs " + std::to_string(floats) + " floats on a base of 16 bytes, has " +
+                              std::to_string(range.size) + " bytes");
+  return {};
+}
+
+inline Status check_step(std::string_view label, const StepRef& step, uint32_t max_groups) {
+  if (step.bucket == 0 || step.bucket > max_groups)
+    return invalid(label, "a bucket of " + std::to_string(step.bucket) + " rows");
+  if (!step.state || step.state.size < sizeof(params::StepState) + uint64_t{step.bucket} * sizeof(params::Row))
+    return invalid(label, "the step's state is missing or too small");
+  return {};
+}
+
+inline bool overlaps(const gpu::BufferRange& a, const gpu::BufferRange& b) {
+  return a && b && a.address() < b.address() + b.size && b.address() < a.address() + a.size;
+}
+// True where both name the same rows, so that a kernel may read and write them in place.
+inline bool same_rows(const Activations& a, const Activations& b) {
+  return a.range.address() == b.range.address() && a.stride == b.stride;
+}
+
+// How many full subgroups a workgroup of about `lanes` invocations has. One on a CPU, where lanes are vector elements and
+// barriers between subgroups cost far more than they bring.
+inline uint32_t subgroups_for(const gpu::Caps& caps, uint32_t lanes, uint32_t most = 256) {
+  if (caps.is_cpu()) return 1;
+  const uint32_t size = caps.subgroup_size;
+  const uint32_t limit = std::max(1u, std::min(most, caps.max_workgroup_invocations) / size);
+  return std::clamp(ceil_div(lanes, size), 1u, limit);
+}
+
+inline uint32_t bits_of(float v) { return __builtin_bit_cast(uint32_t, v); }
+
+inline uint32_t power_of_two_at_least(uint32_t v) {
+  uint32_t p = 1;
+  while (p < v) p *= 2;
+  return p;
+}
+
+// Ranges of a dispatch, the empty ones left out.
+class Ranges {
+ public:
+  Ranges(std::initializer_list<gpu::BufferRange> ranges) {
+    for (const gpu::BufferRange& r : ranges) add(r);
+  }
+  void add(const gpu::BufferRange& r) {
+    if (r) ranges_.push_back(r);
+  }
+  operator std::span<const gpu::BufferRange>() const { return ranges_; }
+
+ private:
+  std::vector<gpu::BufferRange> ranges_;
+};
+
+}  // namespace lahar::ops::detail

@@ -1,0 +1,121 @@
+#include "ops/rope.h"
+
+#include "ops/catalogue.h"
+#include "ops/kv_helpers.h"
+#include "params_rope.h"
+
+namespace lahar::ops {
+namespace {
+
+using namespace detail;
+
+struct Form {
+  uint32_t heads, kv_heads, head_dim, rope_dims;
+  RopePairing pairing;
+  QkNorm qk_norm;
+  KvType type;
+};
+
+gpu::KernelDesc describe(const gpu::Caps& caps, const Form& f) {
+  const uint32_t team = std::min(power_of_two_at_least(f.head_dim / 4), caps.subgroup_size);
+  const uint32_t units = f.heads + 2 * f.kv_heads;
+  const uint32_t subgroups = subgroups_for(caps, units * team, f.qk_norm == QkNorm::kFull ? 256 : 128);
+  return {.shader = gpu::ShaderId::rope_kv,
+          .constants = {subgroups * caps.subgroup_size,
+                        1,
+                        1,
+                        {subgroups, team, f.heads, f.kv_heads, f.head_dim, f.rope_dims, static_cast<uint32_t>(f.pairing),
+                         static_cast<uint32_t>(f.qk_norm), static_cast<uint32_t>(f.type)}},
+          .subgroup_size = caps.subgroup_size};
+}
+
+Status check(const RopeKvParams& p, const gpu::Caps& caps) {
+  const uint32_t rows = p.step.bucket, dim = p.kv.head_dim;
+  LAHAR_TRY(check_step(p.label, p.step, caps.max_workgroup_count[1]));
+  LAHAR_TRY(check_kv(p.label, p.kv, p.heads));
+  const uint32_t q_width = p.heads * dim, kv_width = p.kv.kv_heads * dim;
+  if (p.q_offset % 4 != 0 || p.k_offset % 4 != 0 || p.v_offset % 4 != 0)
+    return invalid(p.label, "offsets of q, k, v must be multiples of 4 floats");
+  const uint32_t row_end = std::max({p.q_offset + q_width, p.k_offset + kv_width, p.v_offset + kv_width});
+  LAHAR_TRY(check_rows(p.label, "qkv", p.qkv, rows, row_end));
+  LAHAR_TRY(check_rows(p.label, "q", p.q, rows, q_width));
+  if (overlaps(rows_of(p.qkv, rows, row_end), rows_of(p.q, rows, q_width))) return invalid(p.label, "q overlaps qkv");
+  if (p.pairing != RopePairing::kNone) {
+    if (p.rope_dims % 2 != 0 || p.rope_dims > dim)
+      return invalid(p.label, "rope_dims of " + std::to_string(p.rope_dims) + " with a head_dim of " + std::to_string(dim));
+    LAHAR_TRY(check_vector(p.label, "inverse_frequencies", p.inverse_frequencies, p.rope_dims / 2));
+  }
+  if (p.qk_norm != QkNorm::kNone) {
+    const bool full = p.qk_norm == QkNorm::kFull;
+    LAHAR_TRY(check_vector(p.label, "q_norm", p.q_norm, full ? q_width : dim));
+    LAHAR_TRY(check_vector(p.label, "k_norm", p.k_norm, full ? kv_width : dim));
+  }
+  return {};
+}
+
+}  // namespace
+
+Status rope_kv(gpu::Recorder& recorder, const RopeKvParams& p) {
+  const gpu::Caps& caps = recorder.device().caps();
+  LAHAR_TRY(check(p, caps));
+  const uint32_t rows = p.step.bucket, dim = p.kv.head_dim;
+  const uint32_t row_end =
+      std::max({p.q_offset + p.heads * dim, p.k_offset + p.kv.kv_heads * dim, p.v_offset + p.kv.kv_heads * dim});
+  const bool rotates = p.pairing != RopePairing::kNone && p.rope_dims > 0;
+  const gpu::KernelDesc desc = describe(caps, {.heads = p.heads,
+                                               .kv_heads = p.kv.kv_heads,
+                                               .head_dim = dim,
+                                               .rope_dims = rotates ? p.rope_dims : 0,
+                                               .pairing = rotates ? p.pairing : RopePairing::kNone,
+                                               .qk_norm = p.qk_norm,
+                                               .type = p.kv.type});
+  const uint32_t teams = desc.constants.values()[0] / desc.constants.values()[4];
+  const uint32_t whole_row = ceil_div(p.heads + 2 * p.kv.kv_heads, teams);
+  // On a CPU a few groups that loop are enough. With the full norm every group sums the whole row, so there is one.
+  const uint32_t groups = p.qk_norm == QkNorm::kFull ? 1
+                          : caps.is_cpu()            ? std::min(whole_row, ceil_div(4, rows))
+                                                     : whole_row;
+  const params::RopeKvPush push{.qkv = p.qkv.range.address(),
+                                .q = p.q.range.address(),
+                                .frequencies = p.inverse_frequencies.address(),
+                                .q_norm = p.q_norm.address(),
+                                .k_norm = p.k_norm.address(),
+                                .step = p.step.state.address(),
+                                .kv = p.kv.address,
+                                .q_offset = p.q_offset,
+                                .k_offset = p.k_offset,
+                                .v_offset = p.v_offset,
+                                .qkv_stride = p.qkv.stride,
+                                .q_stride = p.q.stride,
+                                .eps = p.qk_norm_eps,
+                                .magnitude = p.magnitude,
+                                .reserved = 0};
+  Ranges reads{rows_of(p.qkv, rows, row_end), p.step.state, p.kv.segment_table, p.kv.page_table};
+  if (rotates) reads.add(p.inverse_frequencies);
+  if (p.qk_norm != QkNorm::kNone) reads.add(p.q_norm), reads.add(p.k_norm);
+  Ranges writes{rows_of(p.q, rows, p.heads * dim)};
+  for (const gpu::BufferRange& segment : p.kv.segments) writes.add(segment);
+  recorder.dispatch({.label = p.label,
+                     .kernel = recorder.device().kernels().get(desc),
+                     .push = gpu::push_bytes(push),
+                     .groups = {groups, rows, 1},
+                     .reads = reads,
+                     .writes = writes});
+  return {};
+}
+
+void list_rope_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>& out) {
+  for (const uint32_t dim : {32u, 64u, 80u, 96u, 128u, 256u})
+    for (const RopePairing pairing : {RopePairing::kNone, RopePairing::kHalves, RopePairing::kInterleaved})
+      for (const QkNorm qk_norm : {QkNorm::kNone, QkNorm::kPerHead, QkNorm::kFull})
+        for (const KvType type : {KvType::kF16, KvType::kF32})
+          out.push_back(describe(caps, {.heads = 16,
+                                        .kv_heads = 4,
+                                        .head_dim = dim,
+                                        .rope_dims = pairing == RopePairing::kNone ? 0 : dim,
+                                        .pairing = pairing,
+                                        .qk_norm = qk_norm,
+                                        .type = type}));
+}
+
+}  // namespace lahar::ops
