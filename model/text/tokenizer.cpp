@@ -32,7 +32,7 @@ class Encoder {
   Status encode_rest(std::string_view part, bool first) {
     if (part.empty()) return {};
     std::string text(part);
-    LAHAR_TRY(parts_.normalizer.apply(text, 4 * kLongestText, regex_));
+    LAHAR_TRY(parts_.normalizer.apply(text, 16 * part.size() + (1 << 20), regex_));
     size_t at = 0;
     while (const auto match = parts_.normalized_added.find(text, at, {})) {
       LAHAR_TRY(encode_plain(text.substr(at, match->begin - at), first && at == 0));

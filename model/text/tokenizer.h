@@ -60,7 +60,8 @@ class Tokenizer {
   Tokenizer(const Tokenizer&) = delete;
   Tokenizer& operator=(const Tokenizer&) = delete;
 
-  // Errors: kLimit where a text of more than 1 GiB, or a tokenizer's own pattern that backtracks without end, is given.
+  // Errors: kLimit where the text is longer than 256 MiB, or a tokenizer's own pattern backtracks or its replacements grow
+  // without end on it.
   Result<std::vector<int32_t>> encode(std::string_view text, const EncodeOptions& options = {}) const;
   // The segments are tokenized as the one text that they make together; a special token is recognized only where all its
   // bytes are trusted (and options.parse_special is set). So a message's text merges with the template's text around it

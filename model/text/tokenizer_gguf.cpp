@@ -8,6 +8,7 @@
 #include "text/tokenizer.h"
 #include "text/tokenizer_parts.h"
 #include "text/tokenizer_spm.h"
+#include "text/utf8.h"
 
 namespace lahar {
 namespace {
@@ -44,7 +45,7 @@ class GgufBuilder {
     if (*model == "none" || *model == "no_vocab") return Error{ErrorCode::kNotFound, "has no tokenizer"};
     if (*model != "llama" && *model != "gpt2")
       return Error{ErrorCode::kUnsupported,
-                   "tokenizer: the model '" + std::string(model->substr(0, 64)) + "' is not supported (llama and gpt2 are)"};
+                   "tokenizer: the model '" + utf8::printable(*model) + "' is not supported (llama and gpt2 are)"};
     spm_ = *model == "llama";
     LAHAR_TRY(read_tokens());
     LAHAR_TRY(read_special_ids());
@@ -89,8 +90,8 @@ class GgufBuilder {
         if (number > 0) type = static_cast<TokenType>(number);  // 0 is "undefined", which is treated as ordinary
       }
       if (type == TokenType::kByte && !byte_token_value(text))
-        return format_error("token " + std::to_string(i) + " is marked as a byte but spelled '" +
-                            std::string(text.substr(0, 64)) + "'");
+        return format_error("token " + std::to_string(i) + " is marked as a byte but spelled '" + utf8::printable(text) +
+                            "'");
       LAHAR_TRY(parts_->vocabulary.set(static_cast<int64_t>(i), text, type, count));
     }
     parts_->vocabulary.build_index();
@@ -168,7 +169,7 @@ class GgufBuilder {
     auto named = named_pre_tokenizer(name.value_or(""));
     if (!named) {
       log_.warning("tokenizer: " +
-                   (name ? "the pre-tokenizer '" + std::string(name->substr(0, 64)) + "' is unknown"
+                   (name ? "the pre-tokenizer '" + utf8::printable(*name) + "' is unknown"
                          : std::string("no pre-tokenizer is named")) +
                    "; the default one is used, and some texts may be cut differently from how the model learned them");
       named = named_pre_tokenizer("default");
@@ -185,7 +186,7 @@ class GgufBuilder {
     for (const std::string_view merge : merges->strings) {
       const size_t space = merge.find(' ', 1);
       if (space == std::string_view::npos || space + 1 == merge.size())
-        return format_error("the merge '" + std::string(merge.substr(0, 64)) + "' is not two tokens with a space between");
+        return format_error("the merge '" + utf8::printable(merge) + "' is not two tokens with a space between");
       builder.add(merge.substr(0, space), merge.substr(space + 1));
     }
     parts_->model = std::make_unique<BpeModel>(parts_->vocabulary, builder.finish(log_),

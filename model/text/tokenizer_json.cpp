@@ -10,6 +10,7 @@
 #include "text/tokenizer_json_steps.h"
 #include "text/tokenizer_parts.h"
 #include "text/tokenizer_unigram.h"
+#include "text/utf8.h"
 
 namespace lahar {
 namespace {
@@ -61,7 +62,7 @@ class JsonBuilder {
     LAHAR_ASSIGN(const std::string type, string_member(*model, "type", file_.has_merges ? "BPE" : ""));
     if (type != "BPE" && type != "Unigram")
       return Error{ErrorCode::kUnsupported,
-                   "tokenizer.json: the model '" + type.substr(0, 64) + "' is not supported (BPE and Unigram are)"};
+                   "tokenizer.json: the model '" + utf8::printable(type) + "' is not supported (BPE and Unigram are)"};
     unigram_ = type == "Unigram";
     if (!file_.has_vocab || file_.vocab.empty() || file_.vocab_is_list != unigram_)
       return format_error("model.vocab is missing, empty or of another type than a " + type + " has");
@@ -95,17 +96,16 @@ class JsonBuilder {
       AddedToken token;
       LAHAR_ASSIGN(token.text, string_member(entry, "content"));
       const json* id = member(entry, "id");
-      if (!id || !id->is_number_integer()) return format_error("an added token without an integer id");
+      const auto id_in_file = id ? integer_of(*id) : std::nullopt;
+      if (!id_in_file) return format_error("an added token without an integer id");
       LAHAR_ASSIGN(token.special, bool_member(entry, "special", false));
       LAHAR_ASSIGN(token.single_word, bool_member(entry, "single_word", false));
       LAHAR_ASSIGN(token.strip_left, bool_member(entry, "lstrip", false));
       LAHAR_ASSIGN(token.strip_right, bool_member(entry, "rstrip", false));
       LAHAR_ASSIGN(const bool normalized, bool_member(entry, "normalized", !token.special));
       // A token that the model has already keeps the model's id.
-      const int64_t number = parts_->vocabulary.find(token.text).value_or(-1);
-      const int64_t final_id = number >= 0                                                   ? number
-                               : id->is_number_unsigned() && id->get<uint64_t>() > INT64_MAX ? INT64_MAX
-                                                                                             : id->get<int64_t>();
+      const auto known = parts_->vocabulary.find(token.text);
+      const int64_t final_id = known ? *known : *id_in_file;
       LAHAR_TRY(parts_->vocabulary.set(final_id, token.text, token.special ? TokenType::kControl : TokenType::kUserDefined,
                                        file_.vocab.size() + tokens->size()));
       token.id = static_cast<int32_t>(final_id);
@@ -139,7 +139,7 @@ class JsonBuilder {
     if (!unknown.empty()) {
       options.unknown = parts_->vocabulary.find(unknown);
       if (!options.unknown)
-        return format_error("the unknown token '" + unknown.substr(0, 64) + "' is not in the vocabulary");
+        return format_error("the unknown token '" + utf8::printable(unknown) + "' is not in the vocabulary");
       parts_->unknown = options.unknown;
     }
     parts_->model = std::make_unique<BpeModel>(parts_->vocabulary, builder.finish(log_), options);
@@ -153,9 +153,10 @@ class JsonBuilder {
       scores[token.id] = static_cast<float>(token.score);
     }
     if (const json* id = member(*model_, "unk_id")) {
-      if (!id->is_number_unsigned() || id->get<uint64_t>() >= file_.vocab.size())
+      const auto number = integer_of(*id);
+      if (!number || *number < 0 || *number >= static_cast<int64_t>(file_.vocab.size()))
         return format_error("unk_id is not an id of the vocabulary");
-      parts_->unknown = static_cast<int32_t>(id->get<uint64_t>());
+      parts_->unknown = static_cast<int32_t>(*number);
       if (!parts_->vocabulary.is_special(*parts_->unknown))
         parts_->vocabulary.set_type(*parts_->unknown, TokenType::kUnknown);
     }
@@ -172,9 +173,10 @@ class JsonBuilder {
       if (const auto id = parts_->vocabulary.find(token->get<std::string>())) return id;
     const json* id = member(generation_, name + "_id");
     if (id && id->is_array() && !id->empty()) id = &id->front();
-    if (!id || !id->is_number_unsigned() || id->get<uint64_t>() > INT32_MAX) return std::nullopt;
-    const auto number = static_cast<int32_t>(id->get<uint64_t>());
-    return parts_->vocabulary.contains(number) ? std::optional(number) : std::nullopt;
+    const auto number = id ? integer_of(*id) : std::nullopt;
+    if (!number || *number < 0 || *number >= parts_->vocabulary.size()) return std::nullopt;
+    const auto found = static_cast<int32_t>(*number);
+    return parts_->vocabulary.contains(found) ? std::optional(found) : std::nullopt;
   }
 
   void set_special_ids() {
@@ -196,7 +198,7 @@ class JsonBuilder {
     std::vector<int64_t> ends;
     if (const json* ids = member(generation_, "eos_token_id")) {
       const auto add = [&](const json& id) {
-        if (id.is_number_unsigned() && id.get<uint64_t>() <= INT32_MAX) ends.push_back(id.get<int64_t>());
+        if (const auto number = integer_of(id)) ends.push_back(*number);
       };
       if (ids->is_array())
         for (const json& id : *ids) add(id);

@@ -3,6 +3,8 @@
 #include <optional>
 #include <utility>
 
+#include "text/utf8.h"
+
 namespace lahar {
 namespace {
 
@@ -105,7 +107,7 @@ class Handler : public nlohmann::json_sax<json> {
     std::string_view reason = exception.what();
     if (const size_t end = reason.find("] "); end != std::string_view::npos) reason.remove_prefix(end + 2);
     error = Error{ErrorCode::kFormat, "tokenizer.json is not valid JSON at byte " + std::to_string(position) + ": " +
-                                          std::string(reason.substr(0, 200))};
+                                          utf8::printable(reason, 200)};
     return false;
   }
 

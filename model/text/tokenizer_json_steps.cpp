@@ -1,10 +1,12 @@
 #include "text/tokenizer_json_steps.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <utility>
 
 #include "text/tokenizer_parts.h"
+#include "text/utf8.h"
 
 namespace lahar {
 namespace {
@@ -17,7 +19,7 @@ Error format_error(std::string_view message) {
 
 Error unsupported(std::string_view kind, std::string_view type) {
   std::string message = "tokenizer.json: the ";
-  message.append(kind).append(" '").append(type.substr(0, 64)).append("' is not supported");
+  message.append(kind).append(" '").append(utf8::printable(type)).append("' is not supported");
   return Error{ErrorCode::kUnsupported, std::move(message)};
 }
 
@@ -82,7 +84,7 @@ Result<PreTokenizer::Behavior> read_behavior(const json& step, std::string fallb
   if (name == "Contiguous") return Behavior::kContiguous;
   if (name == "MergedWithPrevious") return Behavior::kMergedWithPrevious;
   if (name == "MergedWithNext") return Behavior::kMergedWithNext;
-  return format_error("an unknown behavior of a split: '" + name.substr(0, 64) + "'");
+  return format_error("an unknown behavior of a split: '" + utf8::printable(name) + "'");
 }
 
 Status add_split(JsonSteps& steps, std::string_view pattern, PreTokenizer::Behavior behavior, bool invert = false) {
@@ -114,7 +116,7 @@ Result<PreTokenizer::Metaspace> read_metaspace(const json& step) {
   if (scheme == "always") metaspace.prepend = Prepend::kAlways;
   else if (scheme == "first") metaspace.prepend = Prepend::kFirst;
   else if (scheme == "never") metaspace.prepend = Prepend::kNever;
-  else return format_error("an unknown prepend_scheme: '" + scheme.substr(0, 64) + "'");
+  else return format_error("an unknown prepend_scheme: '" + utf8::printable(scheme) + "'");
   return metaspace;
 }
 
@@ -165,7 +167,7 @@ Status read_decoder(const json& step, JsonSteps& steps) {
   } else if (type == "Strip") {
     LAHAR_ASSIGN(const std::string content, string_member(step, "content"));
     const json* start = member(step, "start");
-    if (content == " " && start && start->is_number_integer() && *start > 0) steps.strips_first_space = true;
+    if (content == " " && start && integer_of(*start).value_or(0) > 0) steps.strips_first_space = true;
   } else if (type != "ByteFallback" && type != "Fuse") {
     return unsupported("decoder", type);
   }
@@ -173,6 +175,11 @@ Status read_decoder(const json& step, JsonSteps& steps) {
 }
 
 }  // namespace
+
+std::optional<int64_t> integer_of(const json& value) {
+  if (value.is_number_unsigned()) return static_cast<int64_t>(std::min<uint64_t>(value.get<uint64_t>(), INT64_MAX));
+  return value.is_number_integer() ? std::optional(value.get<int64_t>()) : std::nullopt;
+}
 
 const json* member(const json& object, std::string_view key) {
   if (!object.is_object()) return nullptr;

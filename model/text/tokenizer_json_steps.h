@@ -1,7 +1,9 @@
 // The normalizers, pre-tokenizers and decoders of a tokenizer.json, as the steps that run them.
 #pragma once
 
+#include <cstdint>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,6 +24,9 @@ struct JsonSteps {
 // `tokenizer`: the whole file's tree. Errors: kFormat for a wrong type, kUnsupported (by name) for a step that is not built
 // here.
 Result<JsonSteps> read_json_steps(const nlohmann::json& tokenizer);
+
+// The value of an integer, at most 2^63 - 1; nullopt for any other value.
+std::optional<int64_t> integer_of(const nlohmann::json& value);
 
 // Members of an object. member: null where there is none, or JSON's null. The others: errors of kFormat where the type is
 // another.

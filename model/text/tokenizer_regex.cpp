@@ -140,9 +140,8 @@ Result<Regex> Regex::compile_as(std::string_view pattern, uint32_t options) {
   if (!code) {
     PCRE2_UCHAR text[256] = {};
     pcre2_get_error_message(error, text, sizeof text);
-    return Error{ErrorCode::kFormat, "tokenizer: the pattern '" + std::string(pattern.substr(0, 200)) +
-                                         "' is not valid at " + std::to_string(at) + ": " +
-                                         reinterpret_cast<const char*>(text)};
+    return Error{ErrorCode::kFormat, "tokenizer: the pattern '" + utf8::printable(pattern, 200) + "' is not valid at " +
+                                         std::to_string(at) + ": " + reinterpret_cast<const char*>(text)};
   }
   auto owner = std::make_unique<Code>(code);
   // Where there is no JIT (or none is allowed), the interpreter runs.
@@ -155,8 +154,8 @@ Result<Regex> Regex::compile(std::string_view pattern) {
     return Error{ErrorCode::kLimit, "tokenizer: a pattern of " + std::to_string(pattern.size()) + " bytes"};
   const auto translated = translate(pattern);
   if (!translated)
-    return Error{ErrorCode::kUnsupported, "tokenizer: the pattern '" + std::string(pattern.substr(0, 200)) +
-                                              "' intersects classes in an unknown form"};
+    return Error{ErrorCode::kUnsupported,
+                 "tokenizer: the pattern '" + utf8::printable(pattern, 200) + "' intersects classes in an unknown form"};
   // Oniguruma's $ ends lines, not only the text.
   return compile_as(*translated, PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C);
 }

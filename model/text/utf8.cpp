@@ -113,6 +113,19 @@ void append(std::string& text, char32_t code) {
   }
 }
 
+std::string printable(std::string_view text, size_t limit) {
+  std::string out;
+  for (size_t at = 0; at < text.size();) {
+    const Character c = decode(text, at);
+    if (out.size() + c.length > limit) break;
+    const bool control = c.code < 0x20 || (c.code >= 0x7F && c.code < 0xA0) || c.code == 0x2028 || c.code == 0x2029;
+    if (c.valid && !control) out.append(text, at, c.length);
+    else out += '?';
+    at += c.length;
+  }
+  return out;
+}
+
 bool is_whitespace(char32_t c) {
   return (c >= 9 && c <= 13) || c == ' ' || c == 0x85 || c == 0xA0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200A) ||
          c == 0x2028 || c == 0x2029 || c == 0x202F || c == 0x205F || c == 0x3000;

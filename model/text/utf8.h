@@ -29,6 +29,9 @@ size_t unfinished_tail(std::string_view text);
 
 void append(std::string& text, char32_t code);
 
+// At most `limit` bytes of `text` for a message of one line: control characters and what is not valid become '?'.
+std::string printable(std::string_view text, size_t limit = 64);
+
 bool is_whitespace(char32_t code);  // Unicode White_Space
 
 // Byte-level vocabularies write each byte as one printable character: itself where it is printable Latin-1, else one

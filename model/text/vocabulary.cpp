@@ -4,6 +4,8 @@
 #include <bit>
 #include <functional>
 
+#include "text/utf8.h"
+
 namespace lahar {
 
 Vocabulary::Range Vocabulary::store(std::string_view text) {
@@ -16,8 +18,8 @@ Status Vocabulary::set(int64_t id, std::string_view text, TokenType type, size_t
   const int64_t limit =
       std::min<int64_t>(INT32_MAX - 1, 4 * static_cast<int64_t>(std::min<size_t>(expected, 1u << 28)) + (1 << 20));
   if (id < 0 || id > limit)
-    return Error{ErrorCode::kFormat, "tokenizer: id " + std::to_string(id) + " of token '" +
-                                         std::string(text.substr(0, 64)) + "' lies outside 0 to " + std::to_string(limit)};
+    return Error{ErrorCode::kFormat, "tokenizer: id " + std::to_string(id) + " of token '" + utf8::printable(text) +
+                                         "' lies outside 0 to " + std::to_string(limit)};
   // Half of what 32-bit offsets reach, because every text may get a piece of its own.
   if (arena_.size() + text.size() > UINT32_MAX / 2)
     return Error{ErrorCode::kLimit, "tokenizer: the tokens hold more than 2 GiB of text"};
