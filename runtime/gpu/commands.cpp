@@ -1,6 +1,7 @@
 #include "gpu/commands.h"
 
 #include <algorithm>
+#include <atomic>
 #include <random>
 
 #include "gpu/device.h"
@@ -95,6 +96,7 @@ struct CommandList::State {
   VkQueryPool queries = VK_NULL_HANDLE;
   std::vector<std::string> labels;  // of the timed nodes, in recorded order
   uint32_t dispatches = 0, barriers = 0;
+  std::atomic<uint64_t> submitted{0};  // the timeline's value of the last submission; 0: none yet
 
   ~State();
 };
@@ -122,11 +124,13 @@ Result<std::vector<CommandList::Timing>> CommandList::timings() const {
   std::vector<Timing> timings;
   if (state_->queries == VK_NULL_HANDLE || state_->labels.empty()) return timings;
   const Device& device = *state_->device;
+  LAHAR_ASSIGN(const uint64_t completed, device.completed());
+  if (state_->submitted == 0 || completed < state_->submitted)
+    return Error{ErrorCode::kInvalidArgument, "timings of a list that has not finished"};
   std::vector<uint64_t> ticks(state_->labels.size() * 2);
   const VkResult result = device.fn().vkGetQueryPoolResults(
       device.handle(), state_->queries, 0, static_cast<uint32_t>(ticks.size()), ticks.size() * sizeof(uint64_t),
       ticks.data(), sizeof(uint64_t), VK_QUERY_RESULT_64_BIT);
-  if (result == VK_NOT_READY) return Error{ErrorCode::kInvalidArgument, "timings of a list that has not finished"};
   LAHAR_VK(result, "vkGetQueryPoolResults");
   const uint64_t mask = device.state_->timestamp_mask;
   const double period = device.caps().timestamp_period;
@@ -136,6 +140,8 @@ Result<std::vector<CommandList::Timing>> CommandList::timings() const {
   }
   return timings;
 }
+
+void CommandList::set_submitted(uint64_t value) const { state_->submitted = value; }
 
 void Recorder::dispatch(const Dispatch& d) {
   Node& node = nodes_.emplace_back();

@@ -58,6 +58,7 @@ class CommandList {
   uint32_t barriers() const;
   // Nanoseconds each node took in the last finished submission, in recorded order, with its label. Needs
   // RecordOptions::timestamps; empty where the queue has none.
+  // Errors: kInvalidArgument (not submitted yet, or still running).
   struct Timing {
     std::string label;
     double begin_ns = 0, duration_ns = 0;  // begin counts from the list's first timestamp
@@ -65,8 +66,10 @@ class CommandList {
   Result<std::vector<Timing>> timings() const;
 
  private:
+  friend class Device;
   friend class Recorder;
   CommandList() = default;
+  void set_submitted(uint64_t value) const;  // by Device::submit()
   struct State;
   std::unique_ptr<State> state_;
 };

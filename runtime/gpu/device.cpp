@@ -195,6 +195,7 @@ Result<uint64_t> Device::submit(std::span<const CommandList* const> lists, VkSem
     if (result == VK_ERROR_DEVICE_LOST) state_->lost = true;
     LAHAR_VK(result, "vkQueueSubmit2");
     state_->submitted = value;
+    for (const CommandList* list : lists) list->set_submitted(value);
   }
   collect();
   return value;

@@ -34,12 +34,30 @@ struct KnownName {
 
 // A name that several drivers share stands once. Several executables of one pipeline (subgroup sizes on Intel) are merged.
 constexpr KnownName kKnown[] = {
-    // RADV
+    // AMD (RADV)
     {"vgprs", &KernelStatistics::registers, KnownName::kMost},
     {"spilled vgprs", &KernelStatistics::spills, KnownName::kSum},
     {"spilled sgprs", &KernelStatistics::spills, KnownName::kSum},
     {"lds size", &KernelStatistics::shared_memory, KnownName::kMost},
     {"subgroups per simd", &KernelStatistics::occupancy, KnownName::kMost},
+    // Intel (ANV): its registers are a fixed file, so what is live at most says more than "GRF registers"
+    {"max live registers", &KernelStatistics::registers, KnownName::kMost},
+    {"spills", &KernelStatistics::spills, KnownName::kSum},
+    {"workgroup memory size", &KernelStatistics::shared_memory, KnownName::kMost},
+    // NVIDIA (NVK): "SLM size" is scratch of a thread, not of a workgroup
+    {"number of gprs", &KernelStatistics::registers, KnownName::kMost},
+    {"spills to memory", &KernelStatistics::spills, KnownName::kSum},
+    {"max warps/sm", &KernelStatistics::occupancy, KnownName::kMost},
+    // NVIDIA's own driver
+    {"register count", &KernelStatistics::registers, KnownName::kMost},
+    {"shared memory size", &KernelStatistics::shared_memory, KnownName::kMost},
+    // Adreno (Turnip): STP stores to a thread's private memory
+    {"registers used", &KernelStatistics::registers, KnownName::kMost},
+    {"stp count", &KernelStatistics::spills, KnownName::kSum},
+    {"max waves per core", &KernelStatistics::occupancy, KnownName::kMost},
+    // Apple (Honeykrisp); "spills" as Intel's
+    {"gprs", &KernelStatistics::registers, KnownName::kMost},
+    {"threads", &KernelStatistics::occupancy, KnownName::kMost},
 };
 
 void merge(KernelStatistics& to, const VkPipelineExecutableStatisticKHR& s) {
