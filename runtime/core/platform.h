@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <ctime>
 #include <filesystem>
 #include <memory>
 #include <span>
@@ -53,6 +54,9 @@ Status write_file_atomically(const std::filesystem::path& path, std::span<const 
 
 // At most 15 characters are kept.
 void set_thread_name(const char* name);
+
+// The calendar time of `seconds` since 1970 where this machine stands.
+std::tm local_time(std::time_t seconds);
 
 // Physical memory that could be taken without swapping, in bytes; 0 where unknown.
 uint64_t available_memory();

@@ -129,6 +129,12 @@ void set_thread_name(const char* name) {
   ::pthread_setname_np(::pthread_self(), buffer);
 }
 
+std::tm local_time(std::time_t seconds) {
+  std::tm out{};
+  localtime_r(&seconds, &out);
+  return out;
+}
+
 uint64_t available_memory() {
   std::ifstream meminfo("/proc/meminfo");
   std::string key;
