@@ -22,9 +22,11 @@ Validation from_environment() {
 
 // What the layer says of itself (that it adjusted its own settings), not of what it watches.
 bool about_the_layer(const char* id) {
-  return id != nullptr &&
-         (std::strstr(id, "WARNING-Setting") != nullptr || std::strstr(id, "WARNING-GPU-Assisted-Validation") != nullptr ||
-          std::strstr(id, "WARNING-cache-file-error") != nullptr);
+  if (id == nullptr) return false;
+  for (const char* own :
+       {"VALIDATION-SETTINGS", "WARNING-Setting-Limit-Adjusted", "WARNING-GPU-Assisted-Validation", "WARNING-cache-"})
+    if (std::strncmp(id, own, std::strlen(own)) == 0) return true;
+  return false;
 }
 
 VKAPI_ATTR VkBool32 VKAPI_CALL on_message(VkDebugUtilsMessageSeverityFlagBitsEXT severity, VkDebugUtilsMessageTypeFlagsEXT,

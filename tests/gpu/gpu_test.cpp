@@ -38,6 +38,7 @@ class DeviceEnvironment : public ::testing::Environment {
     }
     instance = *opened;
     device = open({});
+    EXPECT_EQ(instance->validation_messages(), 0u) << log_text;
   }
 
   // A device that is closed with objects left is reported by the layer.
