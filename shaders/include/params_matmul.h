@@ -1,0 +1,61 @@
+// Push constants of the kernels that read weights.
+#ifndef LAHAR_PARAMS_MATMUL_H
+#define LAHAR_PARAMS_MATMUL_H
+#include "shared.h"
+LAHAR_SHARED_BEGIN
+
+struct MatmulPush {
+  address_t w0;  // planes of the matrix
+  address_t w1;
+  address_t w2;
+  address_t x;
+  address_t y;
+  address_t bias;
+  address_t residual;
+  address_t step;
+  uint rows;  // of y: half of the matrix's with a gated activation
+  uint cols;
+  uint row_bytes0;  // of each plane
+  uint row_bytes1;
+  uint row_bytes2;
+  uint group;     // columns per scale, where the format has outside scales
+  uint x_stride;  // floats
+  uint y_stride;
+  uint residual_stride;
+  uint bucket;
+  float scale;
+  float softcap;
+  float residual_scale;
+  uint x_rows;  // that x has; gathered indices are clamped to it
+};
+LAHAR_SHARED_SIZE(MatmulPush, 120)
+
+// Bits of the kernels' FLAGS constant.
+const uint kMatmulBias = 1;
+const uint kMatmulResidual = 2;
+const uint kMatmulSoftcap = 4;
+const uint kMatmulGather = 8;  // rows of x are named by StepState::logit_rows
+const uint kMatmulTail = 16;   // cols is no multiple of what one load covers
+
+struct EmbedPush {
+  address_t w0;
+  address_t w1;
+  address_t w2;
+  address_t positions0;  // F32, F16 or BF16 rows
+  address_t y;
+  address_t step;
+  uint vocabulary;
+  uint cols;
+  uint row_bytes0;
+  uint row_bytes1;
+  uint row_bytes2;
+  uint group;
+  uint y_stride;
+  uint n_positions;
+  uint position_row_bytes;
+  float scale;
+};
+LAHAR_SHARED_SIZE(EmbedPush, 88)
+
+LAHAR_SHARED_END
+#endif

@@ -1,0 +1,69 @@
+// y = W x in fp32 on any device: a workgroup of 256 computes 64 rows of W for 64 rows of x, 4 x 4 an invocation. Both tiles
+// of 32 columns pass through 16 KiB of shared memory; weights are decoded on the way in, in the order of their units, and x
+// is fetched in that same order. Invocations load and store whatever their subgroup is. Tails are zero in shared memory and
+// masked when stored. Moves the matrix once for 64 rows of x. Gated activations run in a kernel of their own.
+#version 460
+#extension GL_GOOGLE_include_directive : require
+#extension GL_EXT_control_flow_attributes : require
+layout(local_size_x_id = 0) in;
+layout(constant_id = 3) const uint FLAGS = 0;
+#include "load.glsl"
+#include "params_matmul.h"
+layout(push_constant, scalar) uniform Push { MatmulPush p; };
+#include "matmul/output.glsl"
+
+const uint kTile = 64, kDepth = 32, kUnits = kDepth / kUnit;
+shared vec4 w_tile[kDepth * kTile / 4];  // [column][row]
+shared vec4 x_tile[kDepth * kTile / 4];  // [column][row of x]
+
+void main() {
+  const uint used = used_rows();
+  const uint first_t = gl_WorkGroupID.x * kTile;
+  if (first_t >= used) return;
+  const uint first_row = (gl_WorkGroupID.z * gl_NumWorkGroups.y + gl_WorkGroupID.y) * kTile;
+  if (first_row >= p.rows) return;
+  const uint lane = gl_LocalInvocationIndex;
+
+  // Loading: each invocation brings groups `part` and `part + 4` (of 8 groups of four columns) of one row of each tile.
+  const uint load_row = lane / 4, part = lane % 4;
+  const Weights w = weights_at(the_weights(), first_row);
+  const uint w_row = min(load_row, p.rows - first_row - 1);
+  const bool x_used = first_t + load_row < used;
+  const uint64_t x_row = p.x + uint64_t(source_row(min(first_t + load_row, used - 1))) * uint64_t(4 * p.x_stride);
+  const uint units = (p.cols + kUnit - 1) / kUnit;
+  // Computing: rows 4 * tile_row.. of W for rows 4 * tile_col.. of x.
+  const uint tile_row = lane % 16, tile_col = lane / 16;
+  vec4 sum[4] = vec4[4](vec4(0), vec4(0), vec4(0), vec4(0));  // [row of x], rows of W
+
+  for (uint unit0 = 0; unit0 < units; unit0 += kUnits) {
+    [[unroll]] for (uint half_ = 0; half_ < 2; ++half_) {
+      const uint slot = part + half_ * 4;  // group of four columns
+      const uint unit = unit0 + slot * 4 / kUnit, i = slot % (kUnit / 4);
+      const vec4 w4 = unit < units ? decode4(load_unit(w, w_row, unit), i) : vec4(0);
+      const uint column = column4(unit, i);
+      const vec4 x4 = x_used && column < p.cols ? load_x4(x_row, 0, column) : vec4(0);
+      [[unroll]] for (uint k = 0; k < 4; ++k) {
+        w_tile[((slot * 4 + k) * kTile + load_row) / 4][load_row % 4] = w4[k];
+        x_tile[((slot * 4 + k) * kTile + load_row) / 4][load_row % 4] = x4[k];
+      }
+    }
+    barrier();  // the tiles are written before they are read
+    for (uint k = 0; k < kDepth; ++k) {
+      const vec4 a = w_tile[k * (kTile / 4) + tile_row], b = x_tile[k * (kTile / 4) + tile_col];
+      sum[0] += a * b.x;
+      sum[1] += a * b.y;
+      sum[2] += a * b.z;
+      sum[3] += a * b.w;
+    }
+    barrier();  // and read before the next ones are written
+  }
+
+  [[unroll]] for (uint j = 0; j < 4; ++j) {
+    const uint t = first_t + tile_col * 4 + j;
+    if (t >= used) break;
+    [[unroll]] for (uint i = 0; i < 4; ++i) {
+      const uint row = first_row + tile_row * 4 + i;
+      if (row < p.rows) store_y(t, row, finish(sum[j][i], row));
+    }
+  }
+}

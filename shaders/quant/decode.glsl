@@ -1,0 +1,55 @@
+// The decoder of the weight format that FORMAT names (quant::WeightFormat). A unit is what one 16-byte load of plane 0
+// holds: kUnit columns, as kUnit / 4 groups of four neighbours, not always in the order of the columns.
+//   Unit load_unit(Weights w, uint r, uint unit)  row r of w, r * row_bytes below 4 GiB
+//   vec4 decode4(Unit u, uint i)                  group i of it, as weights
+//   uint column4(uint unit, uint i)               the first column of that group
+// Weights past the last column are zero up to the end of their unit (grouped scales excepted: there they are 0 * scale).
+#ifndef LAHAR_DECODE_GLSL
+#define LAHAR_DECODE_GLSL
+#include "load.glsl"
+
+struct Weights {
+  uint64_t plane0, plane1, plane2;  // of row 0
+  uint row_bytes0, row_bytes1, row_bytes2;
+  uint group;
+};
+
+Weights weights_at(Weights w, uint row) {
+  w.plane0 += uint64_t(row) * uint64_t(w.row_bytes0);
+  w.plane1 += uint64_t(row) * uint64_t(w.row_bytes1);
+  w.plane2 += uint64_t(row) * uint64_t(w.row_bytes2);
+  return w;
+}
+
+// Half i of an fp16 array; reads the word that holds it.
+float load_half(uint64_t base, uint offset, uint i) {
+  return unpackHalf2x16(load_u32(base, offset + (i & ~1u) * 2) >> ((i & 1) * 16)).x;
+}
+vec4 signed_bytes(uint w) {
+  const int v = int(w);
+  return vec4(bitfieldExtract(v, 0, 8), bitfieldExtract(v, 8, 8), bitfieldExtract(v, 16, 8), bitfieldExtract(v, 24, 8));
+}
+vec4 bytes4(uint w) { return vec4(w & 0xff, (w >> 8) & 0xff, (w >> 16) & 0xff, w >> 24); }
+
+#if FORMAT == 0
+#include "quant/f32.glsl"
+#elif FORMAT == 1
+#include "quant/f16.glsl"
+#elif FORMAT == 2
+#include "quant/bf16.glsl"
+#elif FORMAT == 3
+#include "quant/q8_0.glsl"
+#elif FORMAT == 4
+#include "quant/q4_0.glsl"
+#elif FORMAT == 5
+#include "quant/q4_1.glsl"
+#elif FORMAT == 6
+#include "quant/q4_k.glsl"
+#elif FORMAT == 7
+#include "quant/q6_k.glsl"
+#elif FORMAT == 8
+#include "quant/f8.glsl"
+#elif FORMAT == 9
+#include "quant/i8.glsl"
+#endif
+#endif

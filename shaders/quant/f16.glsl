@@ -1,0 +1,6 @@
+// F16: 8 columns a unit.
+const uint kUnit = 8;
+struct Unit { uvec4 q; };
+Unit load_unit(Weights w, uint r, uint unit) { return Unit(load_u32x4(w.plane0, r * w.row_bytes0 + unit * 16)); }
+vec4 decode4(Unit u, uint i) { return vec4(unpackHalf2x16(u.q[2 * i]), unpackHalf2x16(u.q[2 * i + 1])); }
+uint column4(uint unit, uint i) { return unit * 8 + i * 4; }
