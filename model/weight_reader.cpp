@@ -18,7 +18,7 @@ Status read_vector(const VectorTensors& vector, std::vector<float>& out) {
     values.resize(piece.tensor->shape[0]);
     LAHAR_TRY(quant::to_floats(piece.tensor->dtype, piece.tensor->data, values));
     for (const RowRun& run : piece.runs)
-      for (uint32_t i = 0; i < run.rows; ++i) out.push_back(values[run.first + i] + vector.offset);
+      for (uint32_t i = 0; i < run.rows; ++i) out.push_back(values[run.first + i] * piece.factor + vector.offset);
   }
   return {};
 }

@@ -180,7 +180,10 @@ Status Resolver::ffn(const std::string& layer, const FfnSpec& f, LayerTensors& o
       LAHAR_TRY(linear(layer + std::string(n.gate), f.width, spec_.hidden, f.up_bias, layout_.scaled_ffn, out.up));
     LAHAR_TRY(linear(layer + std::string(n.up), f.width, spec_.hidden, f.up_bias, layout_.scaled_ffn, out.up));
   }
-  return linear(layer + std::string(n.down), spec_.hidden, f.width, f.down_bias, layout_.scaled_ffn, out.down);
+  LAHAR_TRY(linear(layer + std::string(n.down), spec_.hidden, f.width, f.down_bias, layout_.scaled_ffn, out.down));
+  for (LinearTensors* part : {&out.up, &out.down})
+    for (size_t i = 0; i < part->bias.pieces.size(); ++i) part->bias.pieces[i].factor = part->pieces[i].scale;
+  return {};
 }
 
 Result<LayerTensors> Resolver::layer(size_t index) const {

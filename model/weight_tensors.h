@@ -32,6 +32,7 @@ struct VectorPiece {
   const TensorView* tensor = nullptr;  // 1-D; null: zeros
   std::vector<RowRun> runs;
   uint32_t size = 0;
+  float factor = 1;  // of the values
 };
 
 struct VectorTensors {

@@ -31,7 +31,8 @@ struct TensorLayout {
   bool transposed = false;  // matrices of the layers are stored as [inputs, outputs] (GPT-2)
   float norm_offset = 0;    // added to norm weights (Gemma)
   FusedQkv fused_qkv = FusedQkv::kStacked;
-  // GGUF's per-tensor ".scale" companions are applied to these; the runtimes that write them ignore the others.
+  // GGUF's per-tensor ".scale" companions are applied to these; the runtimes that write them ignore the others. Of q, k, v
+  // and the attention output the product is scaled, of the feed-forward the sum with the bias.
   bool scaled_qkv = true, scaled_attention_output = true, scaled_ffn = true;
 };
 

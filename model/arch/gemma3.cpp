@@ -61,7 +61,10 @@ void read(Config& c, ModelSpec& spec) {
 }
 
 void adapt(const ModelSpec&, bool gguf, TensorLayout& layout) {
-  if (gguf) return;
+  if (gguf) {
+    layout.scaled_ffn = false;
+    return;
+  }
   layout.norm_offset = 1;
   layout.names.post_attention = "post_attention_layernorm";
   layout.names.pre_ffn = "pre_feedforward_layernorm";

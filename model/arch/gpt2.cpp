@@ -42,7 +42,10 @@ void read(Config& c, ModelSpec& spec) {
 }
 
 void adapt(const ModelSpec&, bool gguf, TensorLayout& layout) {
-  if (gguf) return;
+  if (gguf) {
+    layout.scaled_ffn = false;
+    return;
+  }
   layout.transposed = true;
   layout.names = {.embedding = "wte",
                   .positions = "wpe",

@@ -35,7 +35,10 @@ void read(Config& c, ModelSpec& spec) {
 }
 
 void adapt(const ModelSpec&, bool gguf, TensorLayout& layout) {
-  if (gguf) return;
+  if (gguf) {
+    layout.scaled_ffn = false;
+    return;
+  }
   layout.names.post_attention = "post_attention_layernorm";
   layout.names.post_ffn = "post_feedforward_layernorm";
 }

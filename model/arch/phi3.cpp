@@ -21,6 +21,7 @@ void read(Config& c, ModelSpec& spec) {
 
 void adapt(const ModelSpec&, bool gguf, TensorLayout& layout) {
   if (gguf) {
+    layout.scaled_ffn = false;
     layout.names.gate_up = "ffn_up";
     return;
   }

@@ -29,7 +29,10 @@ void read(Config& c, ModelSpec& spec) {
 }
 
 void adapt(const ModelSpec&, bool gguf, TensorLayout& layout) {
-  if (gguf) return;
+  if (gguf) {
+    layout.scaled_ffn = false;
+    return;
+  }
   layout.names.gate = "";
   layout.names.up = "mlp.c_fc";
   layout.names.down = "mlp.c_proj";
