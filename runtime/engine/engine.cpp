@@ -148,7 +148,8 @@ Result<StepTicket> Engine::submit(std::span<const int32_t> tokens, LogitMode mod
   return ticket;
 }
 
-Status Engine::prefill(std::span<const int32_t> tokens, LogitMode mode, const OnStep& on_step) {
+Status Engine::prefill(std::span<const int32_t> tokens, LogitMode mode, const OnStep& on_step,
+                       const std::atomic<bool>* cancel) {
   std::deque<StepTicket> tickets;
   const auto finish_oldest = [&]() -> Status {
     LAHAR_ASSIGN(const StepRunner::Outcome outcome, steps_->wait(tickets.front()));
@@ -157,6 +158,7 @@ Status Engine::prefill(std::span<const int32_t> tokens, LogitMode mode, const On
     return {};
   };
   for (size_t done = 0; done < tokens.size();) {
+    if (cancel != nullptr && *cancel) break;
     const auto rows = static_cast<uint32_t>(std::min<size_t>(options_.chunk, tokens.size() - done));
     if (!has_room(rows)) return Error{ErrorCode::kLimit, "the KV pool has no page left for the prompt"};
     if (tickets.size() == steps_->ring() - 1) LAHAR_TRY(finish_oldest());
@@ -211,7 +213,12 @@ Result<GenerateOutcome> Engine::run(const GenerateRequest& request) {
     if (const params::SampleRecord& record = step.records[0]; record.token >= 0) take(record);
     return {};
   };
-  LAHAR_TRY(prefill(request.prompt.subspan(reused), LogitMode::kSampled, on_prefill));
+  LAHAR_TRY(prefill(request.prompt.subspan(reused), LogitMode::kSampled, on_prefill, request.cancel));
+  if (position_ < request.prompt.size()) {
+    stopped = true;
+    result.reason = StopReason::kCancelled;
+    result.stats.prompt_tokens = position_ - reused;
+  }
 
   std::deque<StepTicket> tickets;
   const int32_t from_device = -1;

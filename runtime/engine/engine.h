@@ -3,6 +3,7 @@
 // Thread rule: one thread at a time, but for cancel flags that callbacks read.
 #pragma once
 
+#include <atomic>
 #include <deque>
 #include <functional>
 #include <memory>
@@ -57,6 +58,8 @@ struct GenerateRequest {
   uint32_t max_tokens = UINT32_MAX;
   SamplingParams sampling;
   std::span<const int32_t> stop_tokens;
+  // Read between the chunks of the prompt: set, the generation ends with kCancelled. Null: never.
+  const std::atomic<bool>* cancel = nullptr;
   // Called for each token in order; false ends the generation.
   std::function<bool(int32_t token, const params::SampleRecord& record)> on_token;
 };
@@ -99,7 +102,7 @@ class Engine {
   const Transformer& transformer() const { return *transformer_; }
   uint64_t weight_bytes() const { return model_->weights.device_bytes; }
   uint64_t staging_peak() const { return model_->weights.staging_peak; }  // bytes
-  void forget() { cached_.clear(); }  // drops the cache's contents
+  void forget() { cached_.clear(); }                                      // drops the cache's contents
 
  private:
   Engine() = default;
@@ -111,7 +114,9 @@ class Engine {
   bool has_room(uint32_t tokens);
   Result<StepTicket> submit(std::span<const int32_t> tokens, LogitMode mode);
   // Submits the tokens chunk by chunk and waits for all; on_step sees every step. kSampled samples the last row alone.
-  Status prefill(std::span<const int32_t> tokens, LogitMode mode, const OnStep& on_step);
+  // Where `cancel` is set meanwhile, position_ tells how far it came.
+  Status prefill(std::span<const int32_t> tokens, LogitMode mode, const OnStep& on_step,
+                 const std::atomic<bool>* cancel = nullptr);
 
   std::shared_ptr<gpu::Device> device_;
   std::shared_ptr<const Model> model_;
