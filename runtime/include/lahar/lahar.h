@@ -5,14 +5,17 @@
  *
  * Threads: every function may be called from any thread. Calls on one engine that compute (generate) run one after the
  * other on a thread of the engine's own, which is also where token callbacks are called. Inside a callback everything but
- * lahar_generate on the same engine is allowed, lahar_cancel and lahar_engine_destroy included.
+ * lahar_generate on the same engine is allowed, lahar_cancel and lahar_engine_destroy included. A callback must not throw
+ * or longjmp out. The `user` pointer of the log has to live until the runtime and everything made from it are destroyed,
+ * those of other callbacks as long as the call that they are given to.
  *
  * Errors: functions that can fail return a lahar_status. The handle named in each comment then has a text that says what
  * was expected, what was found and where; it stays valid until the next failure on that handle. Out parameters are set to
  * NULL or 0 on failure.
  *
  * Structs that begin with `size` are versioned: set it to sizeof the struct (the *_INIT macros do). A field that is zero
- * takes its default.
+ * takes its default. A struct of an older version is taken as if the fields that it lacks were zero; one of a newer version
+ * is taken when the fields that this version does not know are zero.
  */
 #ifndef LAHAR_H
 #define LAHAR_H
@@ -20,7 +23,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#if defined(LAHAR_SHARED) && defined(__GNUC__)
+#if defined(__GNUC__)
 #define LAHAR_API __attribute__((visibility("default")))
 #else
 #define LAHAR_API
@@ -99,7 +102,7 @@ typedef struct lahar_device {
 } lahar_device;
 
 /* The devices in order: discrete before integrated before virtual before CPU. Writes at most `capacity` of them (each
-   element's size field must be set) and the number there are to *count. Errors: the runtime's. */
+   element's size field must be set, all to the same) and the number there are to *count. Errors: the runtime's. */
 LAHAR_API lahar_status lahar_list_devices(lahar_runtime* runtime, lahar_device* devices, size_t capacity, size_t* count);
 
 /* ---- model: files, tokenizer, chat template -------------------------------------------------------------------------- */
@@ -128,10 +131,12 @@ LAHAR_API lahar_status lahar_detokenize(lahar_model* model, const int32_t* ids, 
                                         size_t* length);
 
 /* Renders the model's chat template. `json`: an object with "messages" and, where wanted, "tools", "documents",
-   "add_generation_prompt" and further variables of the template. Output as lahar_detokenize. */
+   "add_generation_prompt" and further variables of the template. LAHAR_NOT_FOUND where the model has none. Output as
+   lahar_detokenize. */
 LAHAR_API lahar_status lahar_apply_template(lahar_model* model, const char* json, char* text, size_t capacity,
                                             size_t* length);
-/* The same as token ids: text that came from a message never becomes a special token. Output as lahar_tokenize. */
+/* The same as token ids: text that came from a message never becomes a special token. Where the model has no template, the
+   messages' contents one after the other. Output as lahar_tokenize. */
 LAHAR_API lahar_status lahar_tokenize_chat(lahar_model* model, const char* json, int32_t* ids, size_t capacity,
                                            size_t* count);
 
@@ -186,7 +191,7 @@ typedef struct lahar_sampling {
   size_t size;
   float temperature; /* 0: greedy */
   uint32_t top_k;    /* 0: off */
-  float top_p;       /* 1: off */
+  float top_p;       /* 0 or 1: off */
   float min_p;       /* 0: off */
   uint64_t seed;     /* the same seed gives the same text */
 } lahar_sampling;
@@ -196,7 +201,7 @@ LAHAR_API void lahar_default_sampling(lahar_engine* engine, lahar_sampling* samp
 
 typedef struct lahar_token {
   size_t size;
-  int32_t id;         /* -1: no token, only the last bytes of an unfinished character */
+  int32_t id;         /* -1: no token, only the last bytes of an unfinished character, when all tokens have come */
   const char* text;   /* whole UTF-8 characters that this token completes; lives as long as the call */
   size_t text_length; /* bytes; may be 0 */
   float logprob;      /* natural logarithm of its probability, before temperature and truncation */
@@ -204,7 +209,7 @@ typedef struct lahar_token {
   uint32_t position;  /* in the sequence */
 } lahar_token;
 
-/* Not zero ends the generation with LAHAR_STOP_CANCELLED. */
+/* Called for each token but those that end the reply. Not zero ends the generation with LAHAR_STOP_CANCELLED. */
 typedef int (*lahar_token_callback)(void* user, const lahar_token* token);
 
 typedef enum lahar_stop_reason {
@@ -217,7 +222,7 @@ typedef enum lahar_stop_reason {
 typedef struct lahar_generate_options {
   size_t size;
   /* Exactly one of the three: token ids, a chat (the object of lahar_apply_template; add_generation_prompt defaults to
-     true here), or text that is continued as it is. */
+     true here), or text that is continued as it is (special tokens that it spells stay text; lahar_tokenize can do more). */
   const int32_t* tokens;
   size_t token_count;
   const char* chat_json;
@@ -234,11 +239,11 @@ typedef struct lahar_generate_options {
 typedef struct lahar_generate_result {
   size_t size;
   lahar_stop_reason reason;
-  uint32_t prompt_tokens; /* computed */
-  uint32_t reused_tokens; /* of the prompt, still in the cache from the call before */
-  uint32_t generated_tokens;
-  double prefill_seconds; /* from the call to the first token */
-  double decode_seconds;  /* from the first token to the last */
+  uint32_t prompt_tokens;    /* computed */
+  uint32_t reused_tokens;    /* of the prompt, still in the cache from the call before */
+  uint32_t generated_tokens; /* one that ended the reply is counted too */
+  double prefill_seconds;    /* from the call to the first token */
+  double decode_seconds;     /* from the first token to the last */
 } lahar_generate_result;
 
 /* Blocks until the generation has ended. `result` may be NULL. A generation that lahar_cancel or the callback stops returns
@@ -246,7 +251,8 @@ typedef struct lahar_generate_result {
    Errors: the engine's. */
 LAHAR_API lahar_status lahar_generate(lahar_engine* engine, const lahar_generate_options* options,
                                       lahar_generate_result* result);
-/* Stops the generation that is running, if any, after the token at hand. Any thread. */
+/* Stops the generation that is running, if any, after the token at hand. Any thread. Generations that wait for their turn go
+   on. */
 LAHAR_API void lahar_cancel(lahar_engine* engine);
 
 #ifdef __cplusplus
