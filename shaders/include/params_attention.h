@@ -1,0 +1,25 @@
+// Push constants of attention/*.comp, and the partial results of the split decode.
+#ifndef LAHAR_PARAMS_ATTENTION_H
+#define LAHAR_PARAMS_ATTENTION_H
+#include "step.h"
+LAHAR_SHARED_BEGIN
+
+struct AttentionPush {
+  address_t q, y;     // fp32 rows [heads * head_dim]
+  address_t scratch;  // fp32 [row][head][split][kPartialHeader + head_dim]
+  address_t step;
+  KvAddress kv;
+  uint q_stride, y_stride;  // floats
+  uint window;                // keys visible; 0: all
+  float scale;
+  float softcap;
+  uint reserved;
+};
+LAHAR_SHARED_SIZE(AttentionPush, 96)
+
+// A partial result: the maximum score, the sum of exp(score - maximum), two unused floats, then the weighted sum of values,
+// not yet divided. Sum 0: the split saw no key, the rest is undefined.
+const uint kPartialHeader = 4;
+
+LAHAR_SHARED_END
+#endif
