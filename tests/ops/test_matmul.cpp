@@ -1,0 +1,320 @@
+// matmul against a float64 reference: every weight format, every variant that the device can run, prime and tail shapes,
+// buckets that are not full, every option by itself and together.
+#include <limits>
+
+#include "ops/matmul_variants.h"
+#include "ops/ops_test.h"
+#include "quant/layout.h"
+
+namespace lahar::test {
+namespace {
+
+using ops::Activation;
+using ops::MatmulVariant;
+using quant::WeightFormat;
+
+struct Case {
+  WeightFormat format = WeightFormat::kF32;
+  uint32_t rows = 37, cols = 256, bucket = 1, used = 1, group = 0;
+  bool bias = false, residual = false, in_place = false, gather = false;
+  float scale = 1, softcap = 0, residual_scale = 1;
+  Activation glu = Activation::kNone;
+  ops::Precision precision = ops::Precision::kDefault;
+  uint32_t pad = 4;  // floats between rows
+  uint64_t seed = 1;
+
+  std::string name() const {
+    return std::string(to_string(format)) + " " + std::to_string(rows) + "x" + std::to_string(cols) + " bucket " +
+           std::to_string(used) + "/" + std::to_string(bucket) + (group ? " group " + std::to_string(group) : "") +
+           (bias ? " bias" : "") + (residual ? " residual" : "") + (in_place ? " in place" : "") +
+           (gather ? " gather" : "") + (softcap > 0 ? " softcap" : "") + " glu " + std::to_string(int(glu)) + " seed " +
+           std::to_string(seed);
+  }
+};
+
+constexpr const char* kNames[] = {"auto", "gemv", "gemm"};
+const std::vector<MatmulVariant> kVariants = {MatmulVariant::kGemv, MatmulVariant::kGemm};
+
+double activate(Activation kind, double x) {
+  switch (kind) {
+    case Activation::kSilu: return x / (1 + std::exp(-x));
+    case Activation::kGeluTanh: return x / 2 * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
+    case Activation::kGelu: return x / 2 * (1 + std::erf(x / std::sqrt(2.0)));
+    case Activation::kRelu: return std::max(x, 0.0);
+    case Activation::kReluSquared: return std::max(x, 0.0) * std::max(x, 0.0);
+    case Activation::kNone: break;
+  }
+  return x;
+}
+
+uint32_t padded(uint32_t width, uint32_t pad) { return (width + 3) / 4 * 4 + pad; }
+
+// Everything that a case puts on the device.
+class Rig {
+ public:
+  Rig(gpu::Device& device, const Case& c)
+      : case_(c), step_(c.gather ? kGatherRows : c.bucket, c.gather ? kGatherRows : c.used), device_(device) {
+    x_rows_ = c.gather ? kGatherRows : c.bucket;
+    y_width_ = c.glu == Activation::kNone ? c.rows : c.rows / 2;
+    x_stride_ = padded(c.cols, c.pad), y_stride_ = padded(y_width_, c.pad), scratch_stride_ = padded(c.rows, c.pad);
+    w_ = random_matrix(device, c.format, c.rows, c.cols, c.seed, c.group);
+    x_ = random_floats(size_t{x_rows_} * c.cols, c.seed + 10);
+    bias_ = random_floats(c.rows, c.seed + 11);
+    residual_ = random_floats(size_t{c.bucket} * y_width_, c.seed + 12);
+    if (c.gather) {
+      std::mt19937_64 random(c.seed + 13);
+      step_.state.n_logits = c.used;
+      for (uint32_t i = 0; i < c.used; ++i) step_.state.logit_rows[i] = random() % kGatherRows;
+    }
+    step_ref_ = {step_.upload(device).state, c.bucket};
+    x_buffer_ = to_device(device, padded_rows(x_, x_rows_, c.cols, x_stride_), "x");
+    bias_buffer_ = to_device(device, bias_, "bias");
+    residual_buffer_ = to_device(device, padded_rows(residual_, c.bucket, y_width_, y_stride_), "residual");
+    y_ = make_output(device, uint64_t{c.bucket} * y_stride_ * 4, "y");
+    scratch_ = make_buffer(device, uint64_t{c.bucket} * scratch_stride_ * 4, gpu::Memory::kDevice, "scratch");
+  }
+
+  ops::MatmulParams params() {
+    const Case& c = case_;
+    ops::MatmulParams p;
+    p.w = &w_.matrix;
+    p.x = {x_buffer_, x_stride_};
+    p.y = {c.in_place ? gpu::BufferRange(residual_buffer_) : y_.range(), y_stride_};
+    if (c.bias) p.bias = bias_buffer_;
+    if (c.residual) p.residual = {residual_buffer_, y_stride_};
+    p.residual_scale = c.residual_scale, p.scale = c.scale, p.softcap = c.softcap;
+    p.glu = c.glu;
+    p.glu_scratch = {scratch_, scratch_stride_};
+    p.step = step_ref_;
+    p.logit_rows = c.gather;
+    p.precision = c.precision;
+    p.label = "matmul";
+    return p;
+  }
+
+  void check(double c) {
+    const std::vector<float> y =
+        from_device<float>(device_, case_.in_place ? gpu::BufferRange(residual_buffer_) : y_.range());
+    expect_guards(device_, y_);
+    std::vector<Bounded> expected;
+    for (uint32_t t = 0; t < case_.used; ++t)
+      for (uint32_t r = 0; r < y_width_; ++r) expected.push_back(reference(t, r));
+    if (case_.in_place) {  // rows beyond the used ones keep the residual
+      for (uint32_t t = case_.used; t < case_.bucket; ++t)
+        for (uint32_t r = 0; r < y_width_; ++r) expected.push_back({residual_[size_t{t} * y_width_ + r], 0});
+    }
+    expect_close(y, y_stride_, expected, case_.in_place ? case_.bucket : case_.used, case_.bucket, y_width_, c, 1e-30);
+  }
+
+  std::vector<const gpu::Buffer*> buffers() {
+    std::vector<const gpu::Buffer*> all = w_.pointers();
+    for (const gpu::Buffer* b : {&x_buffer_, &bias_buffer_, &residual_buffer_, &y_.buffer, &scratch_, &step_.buffer})
+      all.push_back(b);
+    return all;
+  }
+
+ private:
+  static constexpr uint32_t kGatherRows = 29;
+
+  // v of MatmulParams for one row of the matrix.
+  Bounded linear(uint32_t t, uint32_t row) const {
+    const uint32_t source = case_.gather ? step_.state.logit_rows[t] : t;
+    Bounded b;
+    for (uint32_t k = 0; k < case_.cols; ++k) {
+      const double product = double{w_.values[size_t{row} * case_.cols + k]} * x_[size_t{source} * case_.cols + k];
+      b.value += product;
+      b.magnitude += std::abs(product);
+    }
+    b.value *= case_.scale, b.magnitude *= std::abs(case_.scale);
+    if (case_.bias) b.value += bias_[row], b.magnitude += std::abs(bias_[row]);
+    if (case_.softcap > 0) {
+      b.magnitude += case_.softcap;  // the device's tanh rounds relative to its largest value
+      b.value = case_.softcap * std::tanh(b.value / case_.softcap);
+    }
+    return b;
+  }
+
+  Bounded reference(uint32_t t, uint32_t row) const {
+    Bounded v = linear(t, row);
+    if (case_.glu != Activation::kNone) {
+      const Bounded up = linear(t, row + y_width_);
+      const double g = activate(case_.glu, v.value);
+      // Activations grow at most like 1.2 |x|, the squared one like 2 |x| at x.
+      const double slope = case_.glu == Activation::kReluSquared ? 2 * std::abs(v.value) + 1 : 1.2;
+      return {g * up.value, (slope * v.magnitude + 1) * std::abs(up.value) + std::abs(g) * up.magnitude};
+    }
+    if (case_.residual) {
+      const double r = residual_[size_t{t} * y_width_ + row];
+      v.value = r + case_.residual_scale * v.value;
+      v.magnitude = std::abs(r) + std::abs(case_.residual_scale) * v.magnitude;
+    }
+    return v;
+  }
+
+  Case case_;
+  HostStep step_;
+  gpu::Device& device_;
+  uint32_t x_rows_ = 0, y_width_ = 0, x_stride_ = 0, y_stride_ = 0, scratch_stride_ = 0;
+  HostMatrix w_;
+  std::vector<float> x_, bias_, residual_;
+  gpu::Buffer x_buffer_, bias_buffer_, residual_buffer_, scratch_;
+  Output y_;
+  ops::StepRef step_ref_;
+};
+
+class Matmul : public GpuTest {
+ protected:
+  // Rounding of fp32 sums: each product and each addition on the way to the result may be off by eps of the magnitudes.
+  static constexpr double kBound = 16;
+
+  void check(const Case& c) {
+    SCOPED_TRACE(c.name());
+    for (const MatmulVariant variant : kVariants) {
+      SCOPED_TRACE(kNames[int(variant)]);
+      Rig rig(device(), c);
+      if (!ops::can_matmul(device().caps(), variant, rig.params())) continue;
+      run(device(), [&](gpu::Recorder& r) { return ops::matmul_with(r, rig.params(), variant); });
+      rig.check(kBound);
+      if (HasFatalFailure() || HasNonfatalFailure()) return;
+    }
+  }
+
+  // A width that the format can have, near `cols`.
+  static uint32_t fit(WeightFormat format, uint32_t cols) {
+    const uint32_t block = quant::traits(format).block_values;
+    return (cols + block - 1) / block * block;
+  }
+};
+
+class MatmulFormat : public Matmul, public ::testing::WithParamInterface<int> {
+ protected:
+  WeightFormat format() const { return static_cast<WeightFormat>(GetParam()); }
+  uint32_t group(uint32_t cols) const { return quant::traits(format()).grouped && cols % 3 == 0 ? 48 : 0; }
+};
+
+TEST_P(MatmulFormat, Shapes) {
+  uint32_t seed = 100;
+  for (const uint32_t rows : {1u, 7u, 37u, 129u})
+    for (const uint32_t cols : {1u, 31u, 33u, 97u, 256u, 288u, 576u, 1536u}) {
+      const uint32_t fitting = fit(format(), cols);
+      const uint32_t bucket = 1 + (rows + cols) % 16;
+      check({.format = format(),
+             .rows = rows,
+             .cols = fitting,
+             .bucket = bucket,
+             .used = bucket,
+             .group = group(fitting),
+             .seed = ++seed});
+    }
+}
+
+TEST_P(MatmulFormat, Buckets) {
+  for (const uint32_t bucket : {1u, 2u, 3u, 4u, 5u, 8u, 11u, 16u, 17u, 64u, 100u}) {
+    const uint32_t used = bucket - bucket / 3;
+    check({.format = format(), .rows = 37, .cols = fit(format(), 288), .bucket = bucket, .used = used, .seed = bucket});
+  }
+}
+
+TEST_P(MatmulFormat, GatedActivation) {
+  for (const Activation glu :
+       {Activation::kSilu, Activation::kGeluTanh, Activation::kGelu, Activation::kRelu, Activation::kReluSquared})
+    check({.format = format(),
+           .rows = 74,
+           .cols = fit(format(), 96),
+           .bucket = 3,
+           .used = 2,
+           .bias = true,
+           .scale = 0.7f,
+           .glu = glu,
+           .seed = 7});
+  check({.format = format(), .rows = 26, .cols = fit(format(), 300), .bucket = 40, .used = 33, .glu = Activation::kSilu});
+}
+
+std::string format_name(const ::testing::TestParamInfo<int>& info) {
+  return std::string(to_string(static_cast<WeightFormat>(info.param)));
+}
+INSTANTIATE_TEST_SUITE_P(All, MatmulFormat, ::testing::Range(0, int(WeightFormat::kCount)), format_name);
+
+TEST_F(Matmul, Options) {
+  for (const uint32_t bucket : {1u, 5u, 24u}) {
+    const uint32_t used = bucket == 1 ? 1 : bucket - 1;
+    const Case base{.format = WeightFormat::kF16, .rows = 41, .cols = 100, .bucket = bucket, .used = used};
+    const auto with = [&](auto&& change) {
+      Case c = base;
+      change(c);
+      check(c);
+    };
+    with([](Case& c) { c.bias = true; });
+    with([](Case& c) { c.scale = 0.125f; });
+    with([](Case& c) { c.softcap = 1.5f, c.scale = 3; });
+    with([](Case& c) { c.residual = true, c.residual_scale = 0.22f; });
+    with([](Case& c) { c.residual = c.in_place = true; });
+    with([](Case& c) { c.residual = c.in_place = c.bias = true, c.scale = 2, c.softcap = 3, c.residual_scale = -1; });
+    with([](Case& c) { c.gather = true; });
+    with([](Case& c) { c.gather = c.bias = true, c.softcap = 2, c.scale = 0.5f; });
+    with([](Case& c) { c.pad = 0, c.cols = 128; });
+    with([](Case& c) { c.pad = 60, c.residual = true; });
+  }
+}
+
+TEST_F(Matmul, NothingInUseWritesNothing) {
+  check({.rows = 33, .cols = 64, .bucket = 4, .used = 0});
+  check({.rows = 33, .cols = 64, .bucket = 70, .used = 0});
+}
+
+TEST_F(Matmul, SubnormalAndNegativeFp8) {
+  // Every byte but the two NaNs, in one row.
+  check({.format = WeightFormat::kF8, .rows = 5, .cols = 1024, .bucket = 1, .used = 1, .group = 128, .seed = 3});
+}
+
+TEST_F(Matmul, ManyRows) {
+  check({.format = WeightFormat::kQ8_0, .rows = 5003, .cols = 64, .bucket = 2, .used = 2});
+  check({.format = WeightFormat::kF16, .rows = 3001, .cols = 40, .bucket = 65, .used = 65});
+}
+
+TEST_F(Matmul, DeclaredReadsAndWrites) {
+  for (const MatmulVariant variant : kVariants)
+    for (const Case& c :
+         {Case{.format = WeightFormat::kQ6_K, .rows = 37, .cols = 256, .bucket = 3, .used = 2, .bias = true},
+          Case{.format = WeightFormat::kF8,
+          .rows = 12,
+          .cols = 96,
+          .bucket = 2,
+          .used = 2,
+          .group = 32,
+          .residual = true,
+          .in_place = true},
+          Case{.format = WeightFormat::kQ4_K, .rows = 20, .cols = 256, .bucket = 20, .used = 19, .glu = Activation::kSilu},
+          Case{.format = WeightFormat::kF16, .rows = 20, .cols = 50, .bucket = 5, .used = 4, .gather = true}}) {
+      SCOPED_TRACE(c.name() + " " + kNames[int(variant)]);
+      Rig rig(device(), c);
+      if (!ops::can_matmul(device().caps(), variant, rig.params())) continue;
+      const auto buffers = rig.buffers();
+      prove_hazards(
+          device(), [&](gpu::Recorder& r) { return ops::matmul_with(r, rig.params(), variant); }, buffers);
+    }
+}
+
+TEST_F(Matmul, RefusesShapesThatDoNotFit) {
+  const auto refused = [&](auto&& change) {
+    Rig rig(device(), Case{.rows = 8, .cols = 32, .bucket = 2, .used = 2});
+    ops::MatmulParams p = rig.params();
+    change(p);
+    gpu::Recorder recorder(device());
+    const Status status = ops::matmul(recorder, p);
+    ASSERT_FALSE(status.ok());
+    EXPECT_EQ(status.error().code, ErrorCode::kInvalidArgument);
+    EXPECT_NE(status.error().message.find("matmul"), std::string::npos) << status.error().message;
+    EXPECT_TRUE(recorder.nodes().empty());
+  };
+  refused([](ops::MatmulParams& p) { p.w = nullptr; });
+  refused([](ops::MatmulParams& p) { p.x.range.size -= 64; });
+  refused([](ops::MatmulParams& p) { p.y.stride = 3; });
+  refused([](ops::MatmulParams& p) { p.y = p.x; });
+  refused([](ops::MatmulParams& p) { p.step.bucket = 100; });
+  refused([](ops::MatmulParams& p) { p.bias = p.x.range.part(0, 16); });
+  refused([](ops::MatmulParams& p) { p.glu = Activation::kSilu, p.residual = p.y; });
+}
+
+}  // namespace
+}  // namespace lahar::test
