@@ -56,6 +56,7 @@ void adapt(const ModelSpec& spec, bool gguf, TensorLayout& layout) {
   const LayerSpec& layer = spec.layers[0];
   const bool two_norms = layer.parallel && !layer.shared_norm;
   if (gguf) {
+    layout.scaled_ffn = false;
     if (two_norms) {
       layout.names.pre_attention = "attn_norm_2";
       layout.names.pre_ffn = "attn_norm";

@@ -25,8 +25,10 @@ void read(Config& c, ModelSpec& spec) {
   }
 }
 
+void adapt(const ModelSpec&, bool, TensorLayout& layout) { layout.scaled_ffn = false; }
+
 }  // namespace
 
-const Architecture kGranite{"granite", kNames, kNames, read, nullptr};
+const Architecture kGranite{"granite", kNames, kNames, read, adapt};
 
 }  // namespace lahar::arch

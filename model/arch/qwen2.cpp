@@ -20,8 +20,10 @@ void read(Config& c, ModelSpec& spec) {
   }
 }
 
+void adapt(const ModelSpec&, bool, TensorLayout& layout) { layout.scaled_ffn = false; }
+
 }  // namespace
 
-const Architecture kQwen2{"qwen2", kNames, kNames, read, nullptr};
+const Architecture kQwen2{"qwen2", kNames, kNames, read, adapt};
 
 }  // namespace lahar::arch

@@ -37,8 +37,10 @@ void read(Config& c, ModelSpec& spec) {
   }
 }
 
+void adapt(const ModelSpec&, bool, TensorLayout& layout) { layout.scaled_ffn = false; }
+
 }  // namespace
 
-const Architecture kSmolLm3{"smollm3", kNames, kNames, read, nullptr};
+const Architecture kSmolLm3{"smollm3", kNames, kNames, read, adapt};
 
 }  // namespace lahar::arch
