@@ -154,11 +154,11 @@ Result<Value> get_slice(Interp& in, const Value& object, const Value& start, con
   if (object.undefined()) return undefined_error(object);
   const bool indexable = object.is_string() || object.is(Kind::kRange) || object.is_seq(SeqKind::kList) ||
                          object.is_seq(SeqKind::kTuple) || object.is_seq(SeqKind::kGroup);
+  if (object.is(Kind::kDict)) return type_error("unhashable type: 'slice'");
+  if (!indexable) return type_error("'" + type_name(object) + "' object is not subscriptable");
   for (const Value* bound : {&start, &stop, &step}) {
-    if (bound->undefined()) return undefined_error(*bound);
-    // Jinja turns Python's TypeError into undefined.
-    if (!indexable || !(bound->none_value() || bound->integral())) {
-      return Value::undefined(type_repr(object) + " has no element slice(...)");
+    if (bound->undefined() || !(bound->none_value() || bound->integral())) {
+      return type_error("slice indices must be integers or None or have an __index__ method");
     }
   }
   LAHAR_TRY(in.charge_bytes(object.is_string() ? object.text().size() : 0));

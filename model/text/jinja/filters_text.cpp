@@ -28,6 +28,7 @@ Result<Value> mapped(Interp& in, const Value& input, Args& args) {
 Text title(const Text& text) {
   Text out;
   bool start = true;
+  size_t word = 0;  // where the small letters of the word begin: they are mapped on their own
   const std::string_view view = text.view();
   for (size_t i = 0; i < view.size();) {
     const CodePoint c = decode(view, i);
@@ -38,8 +39,9 @@ Text title(const Text& text) {
       encode(c.value, piece);
     } else if (start) {
       append_upper(c.value, piece);
+      word = i + c.size;
     } else {
-      append_lower_at(view, i, c, piece);
+      append_lower_at(view.substr(word), i - word, c, piece);
     }
     start = divides;
     out.append(piece, text.trusted_at(i));

@@ -140,6 +140,7 @@ Result<std::vector<Token>> Lexer::run() {
 }
 
 Status Lexer::comment() {
+  if (pos_ == source_.size()) return {};  // Jinja misses the end only where something follows
   const size_t end = source_.find("#}", pos_);
   if (end == kNone) return fail("Missing end of comment tag");
   const char sign = end > pos_ ? source_[end - 1] : ' ';
@@ -155,6 +156,7 @@ Status Lexer::comment() {
 
 Status Lexer::raw(size_t content) {
   advance(content);
+  if (pos_ == source_.size()) return {};
   for (size_t tag = content; (tag = source_.find("{%", tag)) != kNone; ++tag) {
     size_t i = tag + 2;
     char sign = ' ';
