@@ -31,7 +31,7 @@ struct DeviceInfo {
 
 // Validation on: LAHAR_VALIDATION=1 in the environment turns the Khronos layer on for programs that leave `validation`
 // unset; LAHAR_VALIDATION=gpu adds GPU-assisted validation. Every message of the layer goes to the log as an error and
-// counts.
+// counts. With validation on, or LAHAR_LABELS=1, objects and nodes carry their names for debuggers (RenderDoc and the like).
 enum class Validation { kFromEnvironment, kOff, kOn, kGpuAssisted };
 
 struct InstanceOptions {
