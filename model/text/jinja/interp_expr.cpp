@@ -13,7 +13,9 @@ Result<Value> Interp::eval(const Expr& expr, const ScopePtr& scope) {
   if (expr.kind == ExprKind::kName) return eval_name(expr, scope);
   const Nested nested(depth_);
   if (depth_ > limits_.depth) return limit_error("the template nests deeper than " + std::to_string(limits_.depth));
-  return eval_node(expr, scope);
+  auto value = eval_node(expr, scope);
+  if (!value.ok() && error_line_ == 0) error_line_ = expr.line;
+  return value;
 }
 
 Result<Value> Interp::eval_node(const Expr& expr, const ScopePtr& scope) {

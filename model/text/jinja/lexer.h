@@ -18,7 +18,9 @@ class Lexer {
   struct Tag;  // the opening of a tag that ends a stretch of data
 
   std::string_view src() const { return source_; }
-  bool at(std::string_view what, size_t offset) const { return src().substr(offset).starts_with(what); }
+  bool at(std::string_view what, size_t offset) const {
+    return offset <= source_.size() && src().substr(offset).starts_with(what);
+  }
   size_t skip_space(size_t offset) const;
   Error fail(std::string_view message) const { return syntax_error(line_, message); }
   void advance(size_t to);  // moves on and counts lines
