@@ -1,0 +1,102 @@
+#include "tiny_model.h"
+
+#include <algorithm>
+#include <cstring>
+#include <fstream>
+#include <random>
+
+#include "quant/float_bits.h"
+
+namespace lahar::test {
+
+TinyTensor random_tensor(const std::string& name, const Shape& shape, DType dtype) {
+  TinyTensor tensor{name, dtype, shape, {}};
+  std::mt19937 generator(static_cast<uint32_t>(std::hash<std::string>{}(name)));
+  std::uniform_real_distribution<float> uniform(-0.1f, 0.1f);
+  const size_t size = dtype == DType::kF32 ? 4 : 2;
+  tensor.data.resize(*shape.elements() * size);
+  for (size_t i = 0; i < *shape.elements(); ++i) {
+    const float value = uniform(generator);
+    uint16_t half = quant::float_to_half(value);
+    if (dtype == DType::kBF16) half = static_cast<uint16_t>(std::bit_cast<uint32_t>(value) >> 16);
+    std::memcpy(tensor.data.data() + i * size, size == 4 ? static_cast<const void*>(&value) : &half, size);
+  }
+  return tensor;
+}
+
+TemporaryFolder::TemporaryFolder() {
+  std::string name = (std::filesystem::temp_directory_path() / "lahar-arch-XXXXXX").string();
+  path_ = mkdtemp(name.data());
+}
+
+TemporaryFolder::~TemporaryFolder() { std::filesystem::remove_all(path_); }
+
+TinyLlama::TinyLlama(DType dtype) {
+  metadata.add("general.architecture", "llama");
+  metadata.add("llama.block_count", uint32_t{2});
+  metadata.add("llama.context_length", uint32_t{128});
+  metadata.add("llama.embedding_length", uint32_t{64});
+  metadata.add("llama.feed_forward_length", uint32_t{96});
+  metadata.add("llama.attention.head_count", uint32_t{4});
+  metadata.add("llama.attention.head_count_kv", uint32_t{2});
+  metadata.add("llama.attention.layer_norm_rms_epsilon", 1e-5f);
+  const auto add = [&](const std::string& name, const Shape& shape) {
+    tensors.push_back(random_tensor(name + ".weight", shape, shape.rank() == 1 ? DType::kF32 : dtype));
+  };
+  add("token_embd", {80, 64});
+  add("output_norm", {64});
+  add("output", {80, 64});
+  for (const std::string layer : {"blk.0.", "blk.1."}) {
+    add(layer + "attn_norm", {64});
+    add(layer + "attn_q", {64, 64});
+    add(layer + "attn_k", {32, 64});
+    add(layer + "attn_v", {32, 64});
+    add(layer + "attn_output", {64, 64});
+    add(layer + "ffn_norm", {64});
+    add(layer + "ffn_gate", {96, 64});
+    add(layer + "ffn_up", {96, 64});
+    add(layer + "ffn_down", {64, 96});
+  }
+}
+
+TinyTensor& TinyLlama::tensor(const std::string& name) {
+  return *std::find_if(tensors.begin(), tensors.end(), [&](const TinyTensor& t) { return t.name == name; });
+}
+
+void TinyLlama::remove(const std::string& name) {
+  std::erase_if(tensors, [&](const TinyTensor& t) { return t.name == name; });
+}
+
+std::vector<std::byte> TinyLlama::bytes() {
+  GgufWriter writer = metadata;
+  for (const TinyTensor& t : tensors) writer.add_tensor(t.name, t.dtype, t.shape, t.data);
+  std::vector<std::byte> out;
+  const Status written = writer.write([&](std::span<const std::byte> piece) -> Status {
+    out.insert(out.end(), piece.begin(), piece.end());
+    return {};
+  });
+  if (!written.ok()) std::abort();
+  return out;
+}
+
+void write_folder(const std::filesystem::path& folder, const nlohmann::json& config,
+                  const std::vector<TinyTensor>& tensors) {
+  std::filesystem::create_directories(folder);
+  std::ofstream(folder / "config.json") << config.dump();
+  nlohmann::json header;
+  uint64_t at = 0;
+  for (const TinyTensor& t : tensors) {
+    const char* type = t.dtype == DType::kF32 ? "F32" : t.dtype == DType::kF16 ? "F16" : "BF16";
+    header[t.name] = {{"dtype", type}, {"shape", t.shape.dims()}, {"data_offsets", {at, at + t.data.size()}}};
+    at += t.data.size();
+  }
+  const std::string text = header.dump();
+  const uint64_t size = text.size();
+  std::ofstream file(folder / "model.safetensors", std::ios::binary);
+  file.write(reinterpret_cast<const char*>(&size), 8);
+  file << text;
+  for (const TinyTensor& t : tensors)
+    file.write(reinterpret_cast<const char*>(t.data.data()), static_cast<std::streamsize>(t.data.size()));
+}
+
+}  // namespace lahar::test

@@ -1,0 +1,53 @@
+// Small models with seeded random weights, made to be damaged.
+#pragma once
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "core/dtype.h"
+#include "core/shape.h"
+#include "format/gguf_writer.h"
+#include "format/model_source.h"
+
+namespace lahar::test {
+
+struct TinyTensor {
+  std::string name;
+  DType dtype = DType::kF32;
+  Shape shape;
+  std::vector<std::byte> data;
+};
+
+// Values are uniform in [-0.1, 0.1], and the same for the same name. Types: F32, F16, BF16.
+TinyTensor random_tensor(const std::string& name, const Shape& shape, DType dtype = DType::kF32);
+
+// A folder that disappears with the object.
+class TemporaryFolder {
+ public:
+  TemporaryFolder();
+  ~TemporaryFolder();
+  TemporaryFolder(const TemporaryFolder&) = delete;
+  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  std::filesystem::path path_;
+};
+
+// Llama of 2 layers, hidden 64, 4 heads of 16, 2 KV heads, feed-forward 96, vocabulary 80, as GGUF.
+struct TinyLlama {
+  std::vector<TinyTensor> tensors;
+  GgufWriter metadata;
+  explicit TinyLlama(DType dtype = DType::kF32);
+  TinyTensor& tensor(const std::string& name);
+  void remove(const std::string& name);
+  // The file's bytes.
+  std::vector<std::byte> bytes();
+};
+
+// The tensors of a Hugging Face checkpoint for a config.json of any of the architectures without golden data.
+void write_folder(const std::filesystem::path& folder, const nlohmann::json& config, const std::vector<TinyTensor>& tensors);
+
+}  // namespace lahar::test
