@@ -131,6 +131,11 @@ void EngineState::remove(Job& job) {
   std::erase(calls_, &job);
 }
 
+size_t EngineState::calls() const {
+  const std::lock_guard lock(mutex_);
+  return calls_.size();
+}
+
 void EngineState::cancel() {
   const std::lock_guard lock(mutex_);
   Job* const job = running_ != nullptr ? running_ : calls_.empty() ? nullptr : calls_.front();

@@ -50,6 +50,7 @@ class EngineState {
   // the thread that waits in generate() does it.
   void close();
 
+  size_t calls() const;  // of generate() that have not returned
   const ModelState& model() const { return *model_; }
   uint32_t context() const { return context_; }
   const SamplingDefaults& sampling_defaults() const { return sampling_defaults_; }
@@ -76,7 +77,7 @@ class EngineState {
 
   std::unique_ptr<Engine> engine_;  // of the thread once it runs
 
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::condition_variable wake_;      // there is a job, or closing_
   std::condition_variable finished_;  // a job has a result
   std::deque<Job*> calls_;            // all that have not returned, in the order in which they came
