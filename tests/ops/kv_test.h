@@ -1,0 +1,54 @@
+// A small KV pool for tests: two layers a page, several segments, page tables that point everywhere but in order.
+#pragma once
+
+#include "ops/ops_test.h"
+
+namespace lahar::test {
+
+struct KvShape {
+  uint32_t slots = 2, pages_per_slot = 8, pages_per_segment = 3, kv_heads = 2, head_dim = 64;
+  ops::KvType type = ops::KvType::kF16;
+};
+
+// Everything lies in the second layer of its page; all bytes that were not set are 0xFF, NaN in fp16 and fp32.
+class TestKv {
+ public:
+  TestKv(gpu::Device& device, const KvShape& shape, uint64_t seed);
+
+  // Random keys and values for indices [0, tokens) of a slot, then upload() at once for all.
+  void fill(uint32_t slot, uint32_t tokens);
+  void upload();
+  void download();  // the pages as the device has them
+
+  // As stored: rounded to the element type.
+  float key(uint32_t slot, uint32_t head, uint32_t index, uint32_t dim) const { return load(slot, head, index, dim, false); }
+  float value(uint32_t slot, uint32_t head, uint32_t index, uint32_t dim) const {
+    return load(slot, head, index, dim, true);
+  }
+  // True where every byte of the token's K and V, in all heads, is still 0xFF.
+  bool untouched(uint32_t slot, uint32_t index) const;
+  // Bytes that are no longer 0xFF, in all pages and layers.
+  uint64_t touched_bytes() const;
+
+  const KvShape& shape() const { return shape_; }
+  uint32_t capacity() const { return shape_.pages_per_slot * params::kPageTokens; }
+  ops::KvRef ref() const;
+  std::vector<const gpu::Buffer*> buffers() const;
+
+ private:
+  uint64_t at(uint32_t slot, uint32_t head, uint32_t index, uint32_t dim, bool value) const;
+  float load(uint32_t slot, uint32_t head, uint32_t index, uint32_t dim, bool value) const;
+
+  gpu::Device& device_;
+  KvShape shape_;
+  uint32_t element_ = 2, n_pages_ = 0;
+  uint64_t half_bytes_ = 0, page_bytes_ = 0;
+  std::mt19937_64 random_;
+  std::vector<uint32_t> page_table_;
+  std::vector<std::byte> pages_;  // [page][page_bytes]
+  std::vector<gpu::Buffer> segments_;
+  std::vector<gpu::BufferRange> ranges_;
+  gpu::Buffer segment_table_, page_table_buffer_;
+};
+
+}  // namespace lahar::test

@@ -1,0 +1,225 @@
+// attention against float64: decode and prefill, head sizes, head counts, windows, soft caps, chunks that begin anywhere,
+// several runs of several slots in a step, pages and segments in no order.
+#include "ops/attention.h"
+#include "ops/kv_test.h"
+
+namespace lahar::test {
+namespace {
+
+using ops::KvType;
+
+struct TestRun {
+  uint32_t slot = 0, first_index = 0, rows = 1;
+};
+
+struct Case {
+  KvShape kv;
+  uint32_t heads = 4;
+  std::vector<TestRun> runs = {{}};
+  uint32_t bucket = 1, window = 0;
+  float softcap = 0, score_scale = 1;
+  uint32_t max_context = 0;  // 0: what the page tables can hold
+  int32_t invalid_row = -1;
+};
+
+class Rig {
+ public:
+  Rig(gpu::Device& device, const Case& c) : case_(c), device_(device), step_(c.bucket, 0), kv_(device, c.kv, 9) {
+    width_ = c.heads * c.kv.head_dim, stride_ = width_ + 4;
+    scale_ = c.score_scale / std::sqrt(static_cast<float>(c.kv.head_dim));
+    for (const TestRun& run : c.runs) {
+      kv_.fill(run.slot, run.first_index + run.rows);
+      step_.state.runs[step_.state.n_runs++] = {run.slot, step_.state.n_rows, run.rows, 0};
+      for (uint32_t i = 0; i < run.rows; ++i) {
+        params::Row& row = step_.rows[step_.state.n_rows++];
+        row.slot = run.slot, row.valid = 1;
+        row.kv_index = run.first_index + i;
+        row.position = row.kv_index + 1000;  // not what counts
+      }
+    }
+    if (c.invalid_row >= 0) step_.rows[static_cast<size_t>(c.invalid_row)].valid = 0;
+    kv_.upload();
+    step_ref_ = step_.upload(device);
+    q_ = random_floats(size_t{c.bucket} * width_, 1, -2, 2);
+    q_buffer_ = to_device(device, padded_rows(q_, c.bucket, width_, stride_), "q");
+    out_ = make_output(device, uint64_t{c.bucket} * (stride_ + 4) * 4);
+    scratch_ =
+        make_output(device, ops::attention_scratch_bytes(device.caps(), c.bucket, c.heads, c.kv.head_dim, max_context()));
+  }
+
+  uint32_t max_context() const { return case_.max_context > 0 ? case_.max_context : kv_.capacity(); }
+
+  Status record(gpu::Recorder& recorder) const {
+    return ops::attention(recorder, {.q = {q_buffer_, stride_},
+                                     .out = {out_.range(), stride_ + 4},
+                                     .heads = case_.heads,
+                                     .kv = kv_.ref(),
+                                     .scale = scale_,
+                                     .softcap = case_.softcap,
+                                     .window = case_.window,
+                                     .scratch = scratch_.range(),
+                                     .max_context = max_context(),
+                                     .step = step_ref_,
+                                     .precision = ops::Precision::kF32,
+                                     .label = "attention"});
+  }
+
+  // One head of one row; `largest` becomes the sum of |p v|, at most.
+  std::vector<Bounded> expected(uint32_t t, uint32_t head) const {
+    const params::Row& row = step_.rows[t];
+    const uint32_t dim = case_.kv.head_dim, kv_head = head / (case_.heads / case_.kv.kv_heads);
+    const uint32_t first = case_.window == 0 || case_.window > row.kv_index ? 0 : row.kv_index + 1 - case_.window;
+    const float* q = &q_[size_t{t} * width_ + head * dim];
+    std::vector<double> weights;
+    double highest = -1e300, total = 0;
+    for (uint32_t j = first; j <= row.kv_index; ++j) {
+      double score = 0;
+      for (uint32_t d = 0; d < dim; ++d) score += double{q[d]} * kv_.key(row.slot, kv_head, j, d);
+      score *= scale_;
+      if (case_.softcap > 0) score = case_.softcap * std::tanh(score / case_.softcap);
+      weights.push_back(score);
+      highest = std::max(highest, score);
+    }
+    for (double& w : weights) total += w = std::exp(w - highest);
+    std::vector<Bounded> out(dim);
+    for (uint32_t d = 0; d < dim; ++d)
+      for (uint32_t j = first; j <= row.kv_index; ++j) {
+        const double term = weights[j - first] / total * kv_.value(row.slot, kv_head, j, d);
+        out[d].value += term;
+        out[d].magnitude += std::abs(term);
+      }
+    return out;
+  }
+
+  void check() {
+    const std::vector<float> out = from_device<float>(device_, out_.range());
+    expect_guards(device_, out_);
+    expect_guards(device_, scratch_);
+    const uint32_t used = step_.state.n_rows;
+    std::vector<Bounded> all;
+    for (uint32_t t = 0; t < used; ++t)
+      for (uint32_t head = 0; head < case_.heads; ++head) {
+        const std::vector<Bounded> one = expected(t, head);
+        if (step_.rows[t].valid != 0) all.insert(all.end(), one.begin(), one.end());
+        else all.insert(all.end(), one.size(), Bounded{});  // zeros
+      }
+    // A score's rounding error grows with the head's size and enters the weights as a factor.
+    expect_close(out, stride_ + 4, all, used, case_.bucket, width_, 64.0 + case_.kv.head_dim, 1e-7);
+  }
+
+  std::vector<const gpu::Buffer*> buffers() const {
+    std::vector<const gpu::Buffer*> all = kv_.buffers();
+    for (const gpu::Buffer* b : {&q_buffer_, &out_.buffer, &scratch_.buffer, &step_.buffer}) all.push_back(b);
+    return all;
+  }
+
+ private:
+  Case case_;
+  gpu::Device& device_;
+  HostStep step_;
+  ops::StepRef step_ref_;
+  TestKv kv_;
+  uint32_t width_ = 0, stride_ = 0;
+  float scale_ = 1;
+  std::vector<float> q_;
+  gpu::Buffer q_buffer_;
+  Output out_, scratch_;
+};
+
+using AttentionTest = GpuTest;
+
+void run_case(gpu::Device& device, const Case& c) {
+  SCOPED_TRACE(testing::Message() << "heads " << c.heads << "/" << c.kv.kv_heads << " dim " << c.kv.head_dim << " type "
+                                  << static_cast<int>(c.kv.type) << " window " << c.window << " cap " << c.softcap
+                                  << " bucket " << c.bucket << " runs " << c.runs.size() << " of " << c.runs[0].rows
+                                  << " at " << c.runs[0].first_index << " context " << c.max_context);
+  Rig rig(device, c);
+  run(device, [&](gpu::Recorder& recorder) { return rig.record(recorder); });
+  rig.check();
+}
+
+constexpr uint32_t kSplitContext = 100000;  // enough for every device to split
+
+TEST_F(AttentionTest, DecodeAtEveryLength) {
+  for (const KvType type : {KvType::kF16, KvType::kF32})
+    for (const uint32_t context : {0u, kSplitContext})
+      for (const uint32_t index : {0u, 1u, 3u, 4u, 15u, 16u, 17u, 40u, 97u, 127u})
+        run_case(device(), {.kv = {.type = type}, .runs = {{1, index, 1}}, .max_context = context});
+}
+
+TEST_F(AttentionTest, DecodeHeadsOfEverySize) {
+  for (const uint32_t dim : {4u, 8u, 16u, 24u, 32u, 64u, 80u, 96u, 100u, 128u, 256u})
+    for (const uint32_t context : {0u, kSplitContext})
+      run_case(device(), {.kv = {.head_dim = dim}, .runs = {{0, 44, 1}}, .max_context = context});
+}
+
+TEST_F(AttentionTest, DecodeHeadCounts) {
+  for (const uint32_t group : {1u, 2u, 3u, 5u, 7u, 8u, 9u, 71u})
+    run_case(device(), {.kv = {.kv_heads = group == 71 ? 1u : 3u, .head_dim = 32},
+                        .heads = group * (group == 71 ? 1 : 3),
+                        .runs = {{0, 37, 1}}});
+}
+
+TEST_F(AttentionTest, DecodeWindowsAndCaps) {
+  for (const uint32_t window : {1u, 2u, 16u, 30u, 64u, 500u})
+    for (const uint32_t index : {0u, 20u, 90u})
+      run_case(device(), {.runs = {{0, index, 1}}, .window = window, .max_context = kSplitContext});
+  run_case(device(), {.runs = {{0, 70, 1}}, .softcap = 2, .score_scale = 5});
+}
+
+TEST_F(AttentionTest, DecodeRowsOfSeveralSlots) {
+  run_case(device(), {.kv = {.slots = 3}, .runs = {{0, 5, 1}, {2, 100, 1}, {1, 33, 1}}, .bucket = 4});
+  run_case(device(),
+           {.kv = {.slots = 3}, .runs = {{1, 20, 3}}, .bucket = 4, .max_context = kSplitContext, .invalid_row = 1});
+}
+
+TEST_F(AttentionTest, PrefillAtEveryLength) {
+  for (const KvType type : {KvType::kF16, KvType::kF32})
+    for (const uint32_t rows : {5u, 8u, 16u, 17u, 31u, 32u, 33u, 64u, 67u})
+      run_case(device(), {.kv = {.type = type}, .runs = {{1, 0, rows}}, .bucket = 128});
+}
+
+TEST_F(AttentionTest, PrefillChunks) {
+  for (const uint32_t first : {1u, 15u, 16u, 50u})
+    for (const uint32_t rows : {7u, 64u}) run_case(device(), {.runs = {{1, first, rows}}, .bucket = 64});
+}
+
+TEST_F(AttentionTest, PrefillHeadsOfEverySize) {
+  for (const uint32_t dim : {4u, 8u, 16u, 24u, 32u, 64u, 80u, 96u, 100u, 128u, 256u})
+    run_case(device(), {.kv = {.head_dim = dim}, .runs = {{0, 9, 35}}, .bucket = 64});
+}
+
+TEST_F(AttentionTest, PrefillHeadCounts) {
+  for (const uint32_t group : {1u, 2u, 3u, 5u, 8u, 71u})
+    run_case(device(), {.kv = {.kv_heads = group == 71 ? 1u : 2u, .head_dim = 16},
+                        .heads = group * (group == 71 ? 1 : 2),
+                        .runs = {{0, 3, 13}},
+                        .bucket = 16});
+}
+
+TEST_F(AttentionTest, PrefillWindowsAndCaps) {
+  for (const uint32_t window : {1u, 5u, 16u, 33u, 100u})
+    run_case(device(), {.runs = {{0, 20, 60}}, .bucket = 64, .window = window});
+  run_case(device(), {.runs = {{0, 0, 40}}, .bucket = 64, .softcap = 3, .score_scale = 5});
+}
+
+TEST_F(AttentionTest, PrefillSeveralRuns) {
+  const KvShape kv{.slots = 5, .pages_per_slot = 5, .pages_per_segment = 4};
+  run_case(device(), {.kv = kv, .runs = {{3, 0, 17}, {0, 60, 1}, {4, 33, 30}, {1, 2, 1}, {2, 5, 9}}, .bucket = 64});
+  run_case(device(), {.kv = kv, .runs = {{3, 0, 8}, {1, 40, 20}}, .bucket = 32, .invalid_row = 11});
+}
+
+TEST_F(AttentionTest, LargeScores) {
+  for (const uint32_t bucket : {1u, 32u}) run_case(device(), {.runs = {{0, 30, 1}}, .bucket = bucket, .score_scale = 60});
+}
+
+TEST_F(AttentionTest, DeclaresWhatItTouches) {
+  for (const uint32_t bucket : {3u, 16u}) {
+    Rig rig(device(), {.runs = {{1, 20, 3}}, .bucket = bucket, .max_context = kSplitContext});
+    prove_hazards(
+        device(), [&](gpu::Recorder& recorder) { return rig.record(recorder); }, rig.buffers());
+  }
+}
+
+}  // namespace
+}  // namespace lahar::test

@@ -1,0 +1,207 @@
+// rope_kv against float64: pairings, partial rotation, q/k norms, both element types, scattered pages, long positions.
+#include "ops/kv_test.h"
+#include "ops/rope.h"
+
+namespace lahar::test {
+namespace {
+
+using ops::KvType;
+using ops::QkNorm;
+using ops::RopePairing;
+
+struct Case {
+  KvShape kv;
+  uint32_t heads = 4, rope_dims = 64;
+  RopePairing pairing = RopePairing::kHalves;
+  QkNorm qk_norm = QkNorm::kNone;
+  uint32_t position = 5, bucket = 4, used = 4;
+  float magnitude = 1;
+  uint32_t kv_index_offset = 0;  // of the cache's index before the position
+};
+
+class Rig {
+ public:
+  Rig(gpu::Device& device, const Case& c)
+      : case_(c), device_(device), step_(c.bucket, c.used, c.position), kv_(device, c.kv, 9) {
+    dim_ = c.kv.head_dim;
+    const uint32_t q_width = c.heads * dim_, kv_width = c.kv.kv_heads * dim_;
+    // v, gap, q, k: the offsets are free.
+    v_offset_ = 0, q_offset_ = kv_width + 4, k_offset_ = q_offset_ + q_width;
+    width_ = k_offset_ + kv_width;
+    qkv_stride_ = width_ + 8, q_stride_ = q_width + 4;
+    qkv_ = random_floats(size_t{c.bucket} * width_, 1, -2, 2);
+    for (uint32_t i = 0; i < c.rope_dims / 2; ++i)
+      frequencies_.push_back(static_cast<float>(std::pow(10000.0, -2.0 * i / std::max(c.rope_dims, 2u))));
+    if (c.rope_dims >= 16) frequencies_[c.rope_dims / 2 - 1] = 0;
+    if (frequencies_.empty()) frequencies_.push_back(1);
+    q_norm_ = random_floats(q_width, 2, 0.5f, 1.5f), k_norm_ = random_floats(kv_width, 3, 0.5f, 1.5f);
+    for (uint32_t t = 0; t < c.used; ++t) {
+      params::Row& row = step_.rows[t];
+      row.slot = t % c.kv.slots;
+      row.kv_index = (c.position + t - c.kv_index_offset) % kv_.capacity();
+      row.valid = t == 2 ? 0 : 1;
+    }
+    step_ref_ = step_.upload(device);
+    qkv_buffer_ = to_device(device, padded_rows(qkv_, c.bucket, width_, qkv_stride_), "qkv");
+    frequency_buffer_ = to_device(device, frequencies_, "frequencies");
+    q_norm_buffer_ = to_device(device, q_norm_, "q norm"), k_norm_buffer_ = to_device(device, k_norm_, "k norm");
+    q_ = make_output(device, uint64_t{c.bucket} * q_stride_ * 4);
+  }
+
+  Status record(gpu::Recorder& recorder) const {
+    return ops::rope_kv(recorder, {.qkv = {qkv_buffer_, qkv_stride_},
+                                   .q_offset = q_offset_,
+                                   .k_offset = k_offset_,
+                                   .v_offset = v_offset_,
+                                   .q = {q_.range(), q_stride_},
+                                   .heads = case_.heads,
+                                   .kv = kv_.ref(),
+                                   .pairing = case_.pairing,
+                                   .rope_dims = case_.rope_dims,
+                                   .inverse_frequencies = frequency_buffer_,
+                                   .magnitude = case_.magnitude,
+                                   .qk_norm = case_.qk_norm,
+                                   .q_norm = q_norm_buffer_,
+                                   .k_norm = k_norm_buffer_,
+                                   .qk_norm_eps = 1e-6f,
+                                   .step = step_ref_,
+                                   .label = "rope"});
+  }
+
+  // Heads [heads][dim] of row t at `offset`, normed and rotated.
+  std::vector<double> expected(uint32_t t, uint32_t offset, uint32_t heads, const std::vector<float>& weight) const {
+    const float* x = &qkv_[size_t{t} * width_ + offset];
+    std::vector<double> v(x, x + size_t{heads} * dim_);
+    const uint32_t span = case_.qk_norm == QkNorm::kFull ? heads * dim_ : dim_;
+    if (case_.qk_norm != QkNorm::kNone)
+      for (size_t from = 0; from < v.size(); from += span) {
+        double squares = 0;
+        for (uint32_t i = 0; i < span; ++i) squares += v[from + i] * v[from + i] / span;
+        for (uint32_t i = 0; i < span; ++i) v[from + i] *= weight[i] / std::sqrt(squares + double{1e-6f});
+      }
+    if (case_.pairing == RopePairing::kNone) return v;
+    for (uint32_t h = 0; h < heads; ++h)
+      for (uint32_t i = 0; i < case_.rope_dims / 2; ++i) {
+        const bool halves = case_.pairing == RopePairing::kHalves;
+        double& a = v[h * dim_ + (halves ? i : 2 * i)];
+        double& b = v[h * dim_ + (halves ? i + case_.rope_dims / 2 : 2 * i + 1)];
+        const double angle = double{frequencies_[i]} * step_.rows[t].position;
+        const double cosine = std::cos(angle) * case_.magnitude, sine = std::sin(angle) * case_.magnitude;
+        const double rotated = a * cosine - b * sine;
+        b = b * cosine + a * sine;
+        a = rotated;
+      }
+    return v;
+  }
+
+  // tolerance: of a value, absolute
+  void check(double tolerance) {
+    const std::vector<float> q = from_device<float>(device_, q_.range());
+    expect_guards(device_, q_);
+    kv_.download();
+    const uint32_t kv_heads = case_.kv.kv_heads;
+    double worst = 0;
+    uint64_t tokens = 0;
+    for (uint32_t t = 0; t < case_.bucket; ++t) {
+      if (t >= case_.used) {
+        for (uint32_t i = 0; i < case_.heads * dim_; ++i) ASSERT_TRUE(std::isnan(q[t * q_stride_ + i])) << "row " << t;
+        continue;
+      }
+      const std::vector<double> want_q = expected(t, q_offset_, case_.heads, q_norm_);
+      for (size_t i = 0; i < want_q.size(); ++i) worst = std::max(worst, error(q[t * q_stride_ + i], want_q[i]));
+      const params::Row& row = step_.rows[t];
+      if (row.valid == 0) {
+        EXPECT_TRUE(kv_.untouched(row.slot, row.kv_index)) << "row " << t << " is not valid, and wrote";
+        continue;
+      }
+      ++tokens;
+      const std::vector<double> want_k = expected(t, k_offset_, kv_heads, k_norm_);
+      for (uint32_t h = 0; h < kv_heads; ++h)
+        for (uint32_t d = 0; d < dim_; ++d) {
+          const double k = want_k[h * dim_ + d], v = qkv_[size_t{t} * width_ + v_offset_ + h * dim_ + d];
+          const double unit = case_.kv.type == KvType::kF16 ? 1.0 / 2048 : 0;  // half an ulp of fp16, relative
+          worst = std::max(worst, error(kv_.key(row.slot, h, row.kv_index, d), k) - unit * std::abs(k));
+          worst = std::max(worst, error(kv_.value(row.slot, h, row.kv_index, d), v) - unit * std::abs(v));
+        }
+    }
+    EXPECT_LE(worst, tolerance);
+    const uint64_t element = case_.kv.type == KvType::kF16 ? 2 : 4;
+    EXPECT_LE(kv_.touched_bytes(), tokens * 2 * kv_heads * dim_ * element) << "more was written than the tokens' K and V";
+  }
+
+  std::vector<const gpu::Buffer*> buffers() const {
+    std::vector<const gpu::Buffer*> all = kv_.buffers();
+    for (const gpu::Buffer* b :
+         {&qkv_buffer_, &frequency_buffer_, &q_norm_buffer_, &k_norm_buffer_, &q_.buffer, &step_.buffer})
+      all.push_back(b);
+    return all;
+  }
+
+ private:
+  static double error(float got, double want) { return std::isnan(got) ? 1e9 : std::abs(got - want); }
+
+  Case case_;
+  gpu::Device& device_;
+  HostStep step_;
+  ops::StepRef step_ref_;
+  TestKv kv_;
+  uint32_t dim_ = 0, width_ = 0, qkv_stride_ = 0, q_stride_ = 0, q_offset_ = 0, k_offset_ = 0, v_offset_ = 0;
+  std::vector<float> qkv_, frequencies_, q_norm_, k_norm_;
+  gpu::Buffer qkv_buffer_, frequency_buffer_, q_norm_buffer_, k_norm_buffer_;
+  Output q_;
+};
+
+using RopeTest = GpuTest;
+
+void run_case(gpu::Device& device, const Case& c, double tolerance = 1e-4) {
+  SCOPED_TRACE(testing::Message() << "heads " << c.heads << "/" << c.kv.kv_heads << " dim " << c.kv.head_dim << " rotated "
+                                  << c.rope_dims << " pairing " << static_cast<int>(c.pairing) << " norm "
+                                  << static_cast<int>(c.qk_norm) << " type " << static_cast<int>(c.kv.type) << " position "
+                                  << c.position);
+  Rig rig(device, c);
+  run(device, [&](gpu::Recorder& recorder) { return rig.record(recorder); });
+  rig.check(tolerance);
+}
+
+TEST_F(RopeTest, EveryForm) {
+  for (const RopePairing pairing : {RopePairing::kNone, RopePairing::kHalves, RopePairing::kInterleaved})
+    for (const QkNorm qk_norm : {QkNorm::kNone, QkNorm::kPerHead, QkNorm::kFull})
+      for (const KvType type : {KvType::kF16, KvType::kF32})
+        run_case(device(), {.kv = {.type = type}, .pairing = pairing, .qk_norm = qk_norm, .magnitude = 1.2f});
+}
+
+TEST_F(RopeTest, HeadsOfEverySize) {
+  for (const uint32_t dim : {4u, 8u, 16u, 24u, 32u, 64u, 80u, 96u, 100u, 128u, 256u})
+    for (const RopePairing pairing : {RopePairing::kHalves, RopePairing::kInterleaved})
+      run_case(device(), {.kv = {.head_dim = dim}, .rope_dims = dim, .pairing = pairing, .qk_norm = QkNorm::kPerHead});
+}
+
+TEST_F(RopeTest, PartOfTheHead) {
+  for (const uint32_t rope_dims : {0u, 2u, 6u, 10u, 20u, 32u, 78u})
+    for (const RopePairing pairing : {RopePairing::kHalves, RopePairing::kInterleaved})
+      run_case(device(), {.kv = {.head_dim = 80}, .rope_dims = rope_dims, .pairing = pairing});
+}
+
+TEST_F(RopeTest, HeadCounts) {
+  run_case(device(), {.kv = {.kv_heads = 1}, .heads = 71});
+  run_case(device(), {.kv = {.kv_heads = 3}, .heads = 9, .bucket = 8, .used = 5});
+  run_case(device(), {.kv = {.kv_heads = 7}, .heads = 7, .qk_norm = QkNorm::kFull, .bucket = 1, .used = 1});
+}
+
+TEST_F(RopeTest, LongPositions) {
+  for (const uint32_t position : {4095u, 32771u, 131067u})
+    run_case(device(), {.kv = {.type = KvType::kF32}, .position = position}, 2e-3);  // values up to 2, angles within 5e-4
+}
+
+TEST_F(RopeTest, CacheIndexApartFromPosition) { run_case(device(), {.position = 70, .kv_index_offset = 55}); }
+
+TEST_F(RopeTest, DeclaresWhatItTouches) {
+  for (const QkNorm qk_norm : {QkNorm::kNone, QkNorm::kFull}) {
+    Rig rig(device(), {.qk_norm = qk_norm, .bucket = 5});
+    prove_hazards(
+        device(), [&](gpu::Recorder& recorder) { return rig.record(recorder); }, rig.buffers());
+  }
+}
+
+}  // namespace
+}  // namespace lahar::test
