@@ -147,9 +147,11 @@ TEST_F(Load, SplitsIntoBlocksUnderALimit) {
   expect_all(device(), opened, *weights, 0);
 }
 
-// Bounds: half a step of 127 levels at the peak of 32 uniform values; of 16 levels; 2^-4 relative rounding of fp8.
+// Bounds, on uniform values: 1/127 and 1/15 of their deviation for the steps of 8 and 4 bits; rounding to 4 bits of
+// mantissa.
 TEST_F(Load, QuantizesWithinBounds) {
-  const std::pair<Quantize, double> kinds[] = {{Quantize::kInt8, 0.006}, {Quantize::kInt4, 0.05}, {Quantize::kFp8, 0.04}};
+  const std::pair<Quantize, double> kinds[] = {
+      {Quantize::kInt8, 1.0 / 127}, {Quantize::kInt4, 1.0 / 15}, {Quantize::kFp8, 0.04}};
   for (const auto& [quantize, bound] : kinds) {
     for (DType dtype : {DType::kF32, DType::kF16, DType::kBF16}) {
       const Opened opened = open_tiny(dtype, quantize);
