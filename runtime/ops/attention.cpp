@@ -57,6 +57,31 @@ gpu::KernelDesc describe_merge(const gpu::Caps& caps, uint32_t head_dim, uint32_
           .subgroup_size = caps.subgroup_size};
 }
 
+struct PrefillForm {
+  uint32_t group, head_dim;
+  KvType type;
+  bool softcap;
+};
+
+// A lane for each query item on a CPU, tiles in shared memory elsewhere. A tile's items are lanes * ITEMS, or 32.
+gpu::KernelDesc describe_prefill(const gpu::Caps& caps, const PrefillForm& f) {
+  const uint32_t type = static_cast<uint32_t>(f.type), softcap = f.softcap ? 1 : 0;
+  if (caps.is_cpu()) {
+    // The loops are unrolled over dims, items and keys: larger heads get less of the latter.
+    const uint32_t items = f.head_dim <= 64 ? 2 : 1, keys = f.head_dim <= 128 ? 8 : 4;
+    return {.shader = gpu::ShaderId::attention_prefill_lanes,
+            .constants = {caps.subgroup_size, 1, 1, {f.head_dim, f.group, items, keys, type, softcap}},
+            .subgroup_size = caps.subgroup_size};
+  }
+  return {.shader = gpu::ShaderId::attention_prefill_tile,
+          .constants = {128, 1, 1, {f.head_dim, f.group, ceil_div(f.head_dim, 64), type, softcap}}};
+}
+
+uint32_t tile_items(const gpu::KernelDesc& desc) {
+  const auto constants = desc.constants.values();
+  return desc.shader == gpu::ShaderId::attention_prefill_lanes ? constants[0] * constants[5] : 32;
+}
+
 Status check(const AttentionParams& p, const gpu::Caps& caps) {
   const uint32_t rows = p.step.bucket, width = p.heads * p.kv.head_dim;
   LAHAR_TRY(check_step(p.label, p.step, caps.max_workgroup_count[2]));
@@ -103,6 +128,27 @@ Status record_decode(gpu::Recorder& recorder, const AttentionParams& p, const pa
   return {};
 }
 
+Status record_prefill(gpu::Recorder& recorder, const AttentionParams& p, const params::AttentionPush& push) {
+  gpu::Device& device = recorder.device();
+  const gpu::Caps& caps = device.caps();
+  const uint32_t rows = p.step.bucket, width = p.heads * p.kv.head_dim, group = p.heads / p.kv.kv_heads;
+  const gpu::KernelDesc desc =
+      describe_prefill(caps, {.group = group, .head_dim = p.kv.head_dim, .type = p.kv.type, .softcap = p.softcap > 0});
+  // Every run may leave its last tile part empty.
+  const uint64_t tiles = uint64_t{rows} * group / tile_items(desc) + std::min(rows, params::kMaxRuns);
+  if (tiles > caps.max_workgroup_count[0] || p.kv.kv_heads > caps.max_workgroup_count[1])
+    return invalid(p.label, "a bucket of " + std::to_string(rows) + " rows has too many tiles");
+  Ranges reads{rows_of(p.q, rows, width), p.step.state, p.kv.segment_table, p.kv.page_table};
+  for (const gpu::BufferRange& segment : p.kv.segments) reads.add(segment);
+  recorder.dispatch({.label = p.label,
+                     .kernel = device.kernels().get(desc),
+                     .push = gpu::push_bytes(push),
+                     .groups = {static_cast<uint32_t>(tiles), p.kv.kv_heads, 1},
+                     .reads = reads,
+                     .writes = Ranges{rows_of(p.out, rows, width)}});
+  return {};
+}
+
 }  // namespace
 
 uint64_t attention_scratch_bytes(const gpu::Caps& caps, uint32_t bucket, uint32_t heads, uint32_t head_dim,
@@ -125,7 +171,7 @@ Status attention(gpu::Recorder& recorder, const AttentionParams& p) {
                                    .scale = p.scale,
                                    .softcap = p.softcap,
                                    .reserved = 0};
-  return record_decode(recorder, p, push);
+  return p.step.bucket <= kDecodeRows ? record_decode(recorder, p, push) : record_prefill(recorder, p, push);
 }
 
 void list_attention_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>& out) {
@@ -136,7 +182,13 @@ void list_attention_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>&
           for (const uint32_t splits : {1u, 16u})
             out.push_back(describe_decode(
                 caps, {.group = group, .head_dim = dim, .splits = splits, .type = type, .softcap = softcap}));
-  for (const uint32_t dim : {32u, 64u, 80u, 96u, 128u, 256u}) out.push_back(describe_merge(caps, dim, 16));
+  for (const uint32_t dim : {32u, 64u, 80u, 96u, 128u, 256u}) {
+    out.push_back(describe_merge(caps, dim, 16));
+    for (const KvType type : {KvType::kF16, KvType::kF32})
+      for (const uint32_t group : {1u, 4u})
+        for (const bool softcap : {false, true})
+          out.push_back(describe_prefill(caps, {.group = group, .head_dim = dim, .type = type, .softcap = softcap}));
+  }
 }
 
 }  // namespace lahar::ops
