@@ -34,36 +34,8 @@ uint32_t unit_columns(WeightFormat format) {
   }
 }
 
-// Rows of y: half of the matrix's with a gated activation.
-uint32_t y_rows(const MatmulParams& p) { return p.glu == Activation::kNone ? p.w->rows : p.w->rows / 2; }
-
-uint32_t flags_of(const MatmulParams& p, uint32_t columns_at_once) {
-  return (p.bias ? params::kMatmulBias : 0) | (p.residual.range ? params::kMatmulResidual : 0) |
-         (p.softcap > 0 ? params::kMatmulSoftcap : 0) | (p.logit_rows ? params::kMatmulGather : 0) |
-         (p.w->cols % columns_at_once != 0 ? params::kMatmulTail : 0);
-}
-
-Status check(const MatmulParams& p, quant::Layout& shape) {
-  LAHAR_TRY(check_matrix(p.label, p.w, shape));
-  const uint32_t bucket = p.step.bucket;
-  LAHAR_TRY(check_step(p.label, {p.step.state, p.logit_rows ? 1 : bucket}, UINT32_MAX));
-  if (bucket == 0) return invalid(p.label, "a bucket of no rows");
-  if (p.glu != Activation::kNone && p.w->rows % 2 != 0)
-    return invalid(p.label, "a gated activation of " + std::to_string(p.w->rows) + " rows, an odd number");
-  if (p.glu != Activation::kNone && p.residual.range) return invalid(p.label, "a gated activation takes no residual");
-  LAHAR_TRY(check_rows(p.label, "x", p.x, p.logit_rows ? 1 : bucket, p.w->cols));
-  LAHAR_TRY(check_rows(p.label, "y", p.y, bucket, y_rows(p)));
-  if (p.bias) LAHAR_TRY(check_vector(p.label, "bias", p.bias, p.w->rows));
-  if (p.residual.range) {
-    LAHAR_TRY(check_rows(p.label, "residual", p.residual, bucket, p.w->rows));
-    if (!same_rows(p.residual, p.y) && overlaps(rows_of(p.residual, bucket, p.w->rows), rows_of(p.y, bucket, p.w->rows)))
-      return invalid(p.label, "y overlaps the residual in other rows");
-  }
-  const gpu::BufferRange x = p.logit_rows ? p.x.range : rows_of(p.x, bucket, p.w->cols);
-  if (overlaps(x, rows_of(p.y, bucket, y_rows(p)))) return invalid(p.label, "y overlaps x");
-  // gemv.comp reaches rows of x by a 32-bit offset.
-  if (p.x.range.size > UINT32_MAX) return invalid(p.label, "x is over 4 GiB");
-  return {};
+uint32_t flags_of(const MatmulParams& p) {
+  return matmul_flags(p) | (p.w->cols % unit_columns(p.w->format) != 0 ? params::kMatmulTail : 0);
 }
 
 params::MatmulPush push_of(const MatmulParams& p, const quant::Layout& shape) {
@@ -71,41 +43,18 @@ params::MatmulPush push_of(const MatmulParams& p, const quant::Layout& shape) {
   push_matrix(*p.w, shape, push);
   push.x = p.x.range.address(), push.y = p.y.range.address();
   push.bias = p.bias.address(), push.residual = p.residual.range.address(), push.step = p.step.state.address();
-  push.rows = y_rows(p);
+  push.rows = matmul_y_rows(p);
   push.x_stride = p.x.stride, push.y_stride = p.y.stride, push.residual_stride = p.residual.stride;
   push.bucket = p.step.bucket;
   push.scale = p.scale, push.softcap = p.softcap, push.residual_scale = p.residual_scale;
-  const uint64_t floats = p.x.range.size / sizeof(float);
-  push.x_rows =
-      p.logit_rows && p.x.stride > 0 ? static_cast<uint32_t>((floats - p.w->cols) / p.x.stride + 1) : p.step.bucket;
+  push.x_rows = matmul_x_rows(p);
   return push;
 }
 
 void record(gpu::Recorder& recorder, const MatmulParams& p, const quant::Layout& shape, const gpu::KernelDesc& kernel,
             gpu::GroupCount groups) {
-  const uint32_t bucket = p.step.bucket;
   const params::MatmulPush push = push_of(p, shape);
-  const Ranges reads{plane_range(*p.w, shape, 0),
-                     plane_range(*p.w, shape, 1),
-                     plane_range(*p.w, shape, 2),
-                     p.logit_rows ? p.x.range : rows_of(p.x, bucket, p.w->cols),
-                     p.bias,
-                     p.residual.range ? rows_of(p.residual, bucket, p.w->rows) : gpu::BufferRange{},
-                     p.step.state};
-  const Ranges writes{rows_of(p.y, bucket, y_rows(p))};
-  recorder.dispatch({.label = p.label,
-                     .kernel = recorder.device().kernels().get(kernel),
-                     .push = gpu::push_bytes(push),
-                     .groups = groups,
-                     .reads = reads,
-                     .writes = writes});
-}
-
-// n workgroups as x * y (in that order of change), each below the device's limit; some may lie beyond n.
-gpu::GroupCount spread(uint64_t n, const gpu::Caps& caps) {
-  const uint64_t limit = std::min<uint64_t>(caps.max_workgroup_count[0], 65535);
-  const uint64_t y = (n + limit - 1) / limit;
-  return {static_cast<uint32_t>((n + y - 1) / y), static_cast<uint32_t>(y), 1};
+  record_matmul(recorder, p, shape, kernel, gpu::push_bytes(push), groups);
 }
 
 struct GemvShape {
@@ -132,9 +81,9 @@ void record_gemv(gpu::Recorder& recorder, const MatmulParams& p, const quant::La
   const gpu::Caps& caps = recorder.device().caps();
   const GemvShape s = gemv_shape(caps, p.step.bucket);
   const uint32_t rows = p.glu == Activation::kNone ? s.rows : s.rows / 2;
-  const uint32_t flags = flags_of(p, unit_columns(p.w->format));
+  const uint32_t flags = flags_of(p);
   record(recorder, p, shape, describe_gemv(caps, p.w->format, p.step.bucket, flags, p.glu),
-         spread(ceil_div(y_rows(p), rows * s.teams), caps));
+         spread_groups(ceil_div(matmul_y_rows(p), rows * s.teams), caps));
 }
 
 gpu::KernelDesc describe_gemm(WeightFormat format, uint32_t flags) {
@@ -142,9 +91,8 @@ gpu::KernelDesc describe_gemm(WeightFormat format, uint32_t flags) {
 }
 
 void record_gemm(gpu::Recorder& recorder, const MatmulParams& p, const quant::Layout& shape) {
-  const gpu::GroupCount rows = spread(ceil_div(p.w->rows, kGemmTile), recorder.device().caps());
-  record(recorder, p, shape, describe_gemm(p.w->format, flags_of(p, unit_columns(p.w->format))),
-         {ceil_div(p.step.bucket, kGemmTile), rows.x, rows.y});
+  const gpu::GroupCount rows = spread_groups(ceil_div(p.w->rows, kGemmTile), recorder.device().caps());
+  record(recorder, p, shape, describe_gemm(p.w->format, flags_of(p)), {ceil_div(p.step.bucket, kGemmTile), rows.x, rows.y});
 }
 
 // Gate and up into the scratch rows, then the activation by itself.
@@ -152,19 +100,23 @@ Status record_unfused(gpu::Recorder& recorder, const MatmulParams& p, const quan
                       void (*record_plain)(gpu::Recorder&, const MatmulParams&, const quant::Layout&)) {
   LAHAR_TRY(check_rows(p.label, "glu_scratch", p.glu_scratch, p.step.bucket, p.w->rows));
   const gpu::BufferRange scratch = rows_of(p.glu_scratch, p.step.bucket, p.w->rows);
-  if (overlaps(scratch, p.x.range) || overlaps(scratch, rows_of(p.y, p.step.bucket, y_rows(p))))
+  if (overlaps(scratch, p.x.range) || overlaps(scratch, rows_of(p.y, p.step.bucket, matmul_y_rows(p))))
     return invalid(p.label, "glu_scratch overlaps x or y");
   MatmulParams plain = p;
   plain.glu = Activation::kNone;
   plain.y = p.glu_scratch;
   record_plain(recorder, plain, shape);
-  return activation(
-      recorder,
-      {.kind = p.glu, .gated = true, .x = p.glu_scratch, .y = p.y, .width = y_rows(p), .step = p.step, .label = p.label});
+  return activation(recorder, {.kind = p.glu,
+                               .gated = true,
+                               .x = p.glu_scratch,
+                               .y = p.y,
+                               .width = matmul_y_rows(p),
+                               .step = p.step,
+                               .label = p.label});
 }
 
 MatmulVariant choose(const gpu::Caps& caps, const MatmulParams& p) {
-  for (const MatmulVariant variant : {MatmulVariant::kGemv})
+  for (const MatmulVariant variant : {MatmulVariant::kLine, MatmulVariant::kGemv})
     if (can_matmul(caps, variant, p)) return variant;
   return MatmulVariant::kGemm;
 }
@@ -175,6 +127,7 @@ bool can_matmul(const gpu::Caps& caps, MatmulVariant variant, const MatmulParams
   switch (variant) {
     case MatmulVariant::kGemv: return p.step.bucket <= kGemvRows;
     case MatmulVariant::kGemm: return caps.max_workgroup_invocations >= 256 && (p.glu == Activation::kNone || !p.logit_rows);
+    case MatmulVariant::kLine: return line_shape(caps, p).rows > 0;
     case MatmulVariant::kAuto: break;
   }
   return true;
@@ -183,9 +136,10 @@ bool can_matmul(const gpu::Caps& caps, MatmulVariant variant, const MatmulParams
 Status matmul_with(gpu::Recorder& recorder, const MatmulParams& p, MatmulVariant variant) {
   const gpu::Caps& caps = recorder.device().caps();
   quant::Layout shape;
-  LAHAR_TRY(check(p, shape));
+  LAHAR_TRY(check_matmul(p, shape));
   if (variant == MatmulVariant::kAuto) variant = choose(caps, p);
   if (!can_matmul(caps, variant, p)) return invalid(p.label, "no kernel for " + std::to_string(p.step.bucket) + " rows");
+  if (variant == MatmulVariant::kLine) return matmul_line(recorder, p, line_shape(caps, p));
   if (variant == MatmulVariant::kGemv) {
     record_gemv(recorder, p, shape);
     return {};
@@ -210,6 +164,7 @@ void list_matmul_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>& ou
     }
     for (const uint32_t flags : {0u, kMatmulBias, kMatmulResidual, kMatmulTail}) out.push_back(describe_gemm(format, flags));
   }
+  list_line_kernels(caps, out);
 }
 
 }  // namespace lahar::ops

@@ -30,6 +30,30 @@ struct MatmulPush {
 };
 LAHAR_SHARED_SIZE(MatmulPush, 120)
 
+// Of matmul/line.comp; columns and group are constants of the pipeline there.
+struct LinePush {
+  address_t w0;
+  address_t w1;
+  address_t w2;
+  address_t x;
+  address_t y;
+  address_t bias;
+  address_t residual;
+  address_t step;
+  uint rows;
+  uint bucket;
+  uint x_rows;
+  uint x_stride;
+  uint y_stride;
+  uint residual_stride;
+  float scale;
+  float softcap;
+  float residual_scale;
+  uint ramp[4];  // 0, 1, 2, 3
+  uint reserved;
+};
+LAHAR_SHARED_SIZE(LinePush, 120)
+
 // Bits of the kernels' FLAGS constant.
 const uint kMatmulBias = 1;
 const uint kMatmulResidual = 2;

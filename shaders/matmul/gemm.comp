@@ -10,6 +10,7 @@ layout(constant_id = 3) const uint FLAGS = 0;
 #include "load.glsl"
 #include "params_matmul.h"
 layout(push_constant, scalar) uniform Push { MatmulPush p; };
+#include "matmul/input.glsl"
 #include "matmul/output.glsl"
 
 const uint kTile = 64, kDepth = 32, kUnits = kDepth / kUnit;

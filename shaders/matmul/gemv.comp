@@ -16,6 +16,7 @@ layout(constant_id = 7) const uint GLU = 0;
 #include "load.glsl"
 #include "params_matmul.h"
 layout(push_constant, scalar) uniform Push { MatmulPush p; };
+#include "matmul/input.glsl"
 #include "matmul/output.glsl"
 
 const uint kSplit = GLU == 0 ? NR : NR / 2;  // rows of y that a team computes

@@ -1,25 +1,13 @@
-// What the matmul kernels share: the matrix, the rows of x and the end of the computation. Expects FLAGS, GLU and
-// `p` (MatmulPush).
+// What the matmul kernels share: which rows there are, and the end of the computation. Expects FLAGS and `p` (MatmulPush or
+// LinePush).
 #include "activation.glsl"
-#include "quant/decode.glsl"
 #include "rows.glsl"
-
-Weights the_weights() { return Weights(p.w0, p.w1, p.w2, p.row_bytes0, p.row_bytes1, p.row_bytes2, p.group); }
 
 // Rows of y that are in use.
 uint used_rows() { return min((FLAGS & kMatmulGather) != 0 ? step_logits(p.step) : step_rows(p.step), p.bucket); }
 // The row of x that row t of y comes from.
 uint source_row(uint t) {
   return min((FLAGS & kMatmulGather) != 0 ? step_logit_row(p.step, t) : t, p.x_rows - 1);
-}
-
-// Four values of a row of x from `column` on, zero past the last; `row` is the row's address.
-vec4 load_x4(uint64_t row, uint offset, uint column) {
-  if ((FLAGS & kMatmulTail) == 0) return load_f32x4(row, offset + column * 4);
-  if (column >= p.cols) return vec4(0);
-  const vec4 v = load_f32x4(row, offset + column * 4);
-  const uint n = p.cols - column;
-  return vec4(v.x, n > 1 ? v.y : 0, n > 2 ? v.z : 0, n > 3 ? v.w : 0);
 }
 
 float finish(float v, uint row) {

@@ -32,8 +32,8 @@ struct Case {
   }
 };
 
-constexpr const char* kNames[] = {"auto", "gemv", "gemm"};
-const std::vector<MatmulVariant> kVariants = {MatmulVariant::kGemv, MatmulVariant::kGemm};
+constexpr const char* kNames[] = {"auto", "gemv", "gemm", "line"};
+const std::vector<MatmulVariant> kVariants = {MatmulVariant::kGemv, MatmulVariant::kGemm, MatmulVariant::kLine};
 
 double activate(Activation kind, double x) {
   switch (kind) {
