@@ -33,8 +33,10 @@ struct RopeOptions {
   double default_base = 10000;
   bool gguf_interleaved = false;  // GGUF keeps q and k permuted for neighbouring pairs (llama and what is converted like it)
   bool partial = false;           // partial_rotary_factor counts
-  bool plain = false;             // no scaling, whatever is configured (GGUF: of sliding layers)
-  std::string_view layer_type;    // of a nested rope_parameters; empty: the one of all layers
+  uint32_t original_context =
+      0;                        // what config.json's own key defaults to, before the one inside rope_parameters; 0: nothing
+  bool plain = false;           // no scaling, whatever is configured (GGUF: of sliding layers)
+  std::string_view layer_type;  // of a nested rope_parameters; empty: the one of all layers
   Key gguf_base{"", "rope.freq_base"};
 };
 // Adds a RopeSpec for heads of layer 0's head_dim and returns its index.

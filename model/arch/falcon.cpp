@@ -25,11 +25,10 @@ void read(Config& c, ModelSpec& spec) {
                 .default_tied = true};
   common.default_width = 4 * c.count(common.hidden, 1, kMaxHidden);
   const bool new_decoder = c.flag({"new_decoder_architecture", ""}, false);
-  const bool one_kv_head = !c.gguf() && !new_decoder && c.flag({"multi_query", ""}, true);
-  if (one_kv_head) {
-    // num_kv_heads is in the file all the same, and means nothing.
+  if (!c.gguf() && !new_decoder) {
+    // num_kv_heads is in the file all the same, and means nothing: one, or as many as heads.
     common.kv_heads = {};
-    common.default_kv_heads = 1;
+    common.default_kv_heads = c.flag({"multi_query", ""}, true) ? 1 : 0;
   }
   read_common(c, spec, common);
   use_one_rope(c, spec);

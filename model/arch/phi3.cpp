@@ -9,12 +9,7 @@ constexpr std::string_view kNames[] = {"phi3"};
 
 void read(Config& c, ModelSpec& spec) {
   read_common(c, spec, {.default_context = 4096, .default_eps = 1e-5});
-  use_one_rope(c, spec, {.partial = true});
-  // The configuration class's own default, where the scaling needs it and the file leaves it out.
-  if (!c.gguf() && !spec.ropes.empty() && spec.ropes[0].config.scaling == RopeScaling::kLongRope) {
-    RopeConfig& rope = spec.ropes[0].config;
-    rope.original_context = c.count({"original_max_position_embeddings", ""}, 1, UINT32_MAX, 4096);
-  }
+  use_one_rope(c, spec, {.partial = true, .original_context = 4096});
   const uint32_t window = read_window(c, 0);
   for (LayerSpec& layer : spec.layers) layer.attention.window = window;
 }

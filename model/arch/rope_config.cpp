@@ -30,7 +30,7 @@ std::vector<float> read_factors(Config& c, const json& object, std::string_view 
 }
 
 // The object with the parameters of RoPE, in the new form (rope_parameters, maybe one object a layer type) or the old one.
-const json& rope_object(const Config& c, std::string_view layer_type) {
+const json& rope_object(Config& c, std::string_view layer_type) {
   static const json none = json::object();
   for (const char* key : {"rope_scaling", "rope_parameters"}) {
     auto found = c.json().find(key);
@@ -41,7 +41,11 @@ const json& rope_object(const Config& c, std::string_view layer_type) {
       // Old form: the scaling is for the layers of full attention alone.
       if (layer_type == "sliding_attention") return none;
     }
-    return *found;
+    auto full = found->find("full_attention"), sliding = found->find("sliding_attention");
+    if (!layer_type.empty() || full == found->end() || !full->is_object()) return *found;
+    if (sliding != found->end() && *sliding != *full)
+      c.fail(ErrorCode::kUnsupported, "config.json: a RoPE for each type of layer is not supported for this architecture");
+    return *full;
   }
   return none;
 }
@@ -57,7 +61,7 @@ std::string scaling_name(Config& c, const json& rope) {
   return "default";
 }
 
-void read_hf_scaling(Config& c, const json& rope, RopeSpec& spec) {
+void read_hf_scaling(Config& c, const RopeOptions& options, const json& rope, RopeSpec& spec) {
   const std::string where = "config.json: RoPE";
   RopeConfig& r = spec.config;
   std::string name = scaling_name(c, rope);
@@ -75,8 +79,10 @@ void read_hf_scaling(Config& c, const json& rope, RopeSpec& spec) {
     return;
   }
   r.trained_context = c.count({"max_position_embeddings", ""}, 1, UINT32_MAX, 2048);
-  const auto original = c.number_in(rope, where, "original_max_position_embeddings", 1, UINT32_MAX, r.trained_context);
-  r.original_context = c.count({"original_max_position_embeddings", ""}, 1, UINT32_MAX, static_cast<uint32_t>(original));
+  auto original =
+      static_cast<uint32_t>(c.number_in(rope, where, "original_max_position_embeddings", 1, UINT32_MAX, r.trained_context));
+  if (options.original_context != 0) original = options.original_context;
+  r.original_context = c.count({"original_max_position_embeddings", ""}, 1, UINT32_MAX, original);
   const bool derived = r.scaling == RopeScaling::kYarn || r.scaling == RopeScaling::kLongRope;
   const double ratio = static_cast<double>(r.trained_context) / r.original_context;
   if (!derived && !rope.contains("factor")) c.fail(ErrorCode::kFormat, where + ": factor: missing");
@@ -119,7 +125,7 @@ void read_hf(Config& c, const RopeOptions& options, uint32_t head_dim, RopeSpec&
     const double part = c.number({"partial_rotary_factor", ""}, 0, 1, in_object);
     spec.dims = static_cast<uint32_t>(head_dim * part);
   }
-  if (!options.plain) read_hf_scaling(c, rope, spec);
+  if (!options.plain) read_hf_scaling(c, options, rope, spec);
 }
 
 // rope_freqs.weight and the like: F32 [dims/2].
