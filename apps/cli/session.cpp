@@ -46,7 +46,9 @@ Result<Session> Session::open(const ModelOptions& options, bool need_tokenizer, 
   if (tokenizer.ok()) {
     session.tokenizer = std::move(tokenizer).value();
     LAHAR_ASSIGN(session.chat, ChatFormat::from_source(*session.source, *session.tokenizer));
-  } else if (need_tokenizer || tokenizer.error().code != ErrorCode::kNotFound) {
+  } else if (need_tokenizer ||
+             (tokenizer.error().code != ErrorCode::kNotFound && tokenizer.error().code != ErrorCode::kUnsupported)) {
+    // Whoever works on ids alone needs no tokenizer, or may have one of a kind that is not built here.
     return std::move(tokenizer).error();
   }
   LAHAR_ASSIGN(session.device, open_device(options.device, log));
