@@ -115,5 +115,21 @@ TEST(StoriesGolden, ScoresMergeAsTheModelLearned) {
   EXPECT_EQ(tokenizer->decode(ids, {.skip_special = true}).value(), text);
 }
 
+// Models without a tokenizer load for whoever needs none, and say so to whoever asks.
+class NoTokenizerGolden : public testing::TestWithParam<const char*> {};
+
+TEST_P(NoTokenizerGolden, IsAnErrorOfItsOwn) {
+  LAHAR_NEED_DATA(path, GetParam());
+  const auto source = ModelSource::open(path);
+  ASSERT_TRUE(source.ok()) << source.error().message;
+  const auto tokenizer = Tokenizer::from_source(**source);
+  ASSERT_FALSE(tokenizer.ok());
+  EXPECT_EQ(tokenizer.error().code, ErrorCode::kNotFound);
+  EXPECT_NE(tokenizer.error().message.find("has no tokenizer"), std::string::npos) << tokenizer.error().message;
+}
+
+INSTANTIATE_TEST_SUITE_P(All, NoTokenizerGolden, testing::Values("golden/hf/llama-gqa", "golden/hf/qwen3"),
+                         [](const auto& info) { return "Source" + std::to_string(info.index); });
+
 }  // namespace
 }  // namespace lahar

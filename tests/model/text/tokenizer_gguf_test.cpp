@@ -125,6 +125,15 @@ TEST(GgufTokenizer, NamesDecideAboutWholeWordsAndBos) {
   EXPECT_FALSE(told->add_bos_default());
 }
 
+TEST(GgufTokenizer, MarkersOfPhi3TakeTheSpaceAfterThem) {
+  const auto phi = must(open_gguf(ByteLevelTokens().gguf().string("general.name", "Phi-3 mini").bytes()));
+  const auto other = must(open_gguf(ByteLevelTokens().gguf().string("general.name", "Other").bytes()));
+  ASSERT_TRUE(phi && other);
+  const EncodeOptions special{.parse_special = true};
+  EXPECT_EQ(encode(*phi, "<|stop|>\n a", special), (Ids{257, 'a'}));
+  EXPECT_EQ(encode(*other, "<|stop|>\n a", special), (Ids{257, '\n', ' ', 'a'}));
+}
+
 TEST(GgufTokenizer, NoTokenizerIsItsOwnError) {
   for (GgufBytes file : {GgufBytes().u32("x", 1), GgufBytes().string("tokenizer.ggml.model", "none"),
                          GgufBytes().string("tokenizer.ggml.model", "no_vocab")}) {

@@ -16,9 +16,9 @@ std::atomic<size_t> live = 0, peak = 0;
 // The size stands in front of each block.
 constexpr size_t kHead = alignof(std::max_align_t);
 
-void* counted_new(size_t size) {
+void* counted_new(size_t size) noexcept {
   void* block = std::malloc(size + kHead);
-  if (!block) throw std::bad_alloc();
+  if (!block) return nullptr;
   *static_cast<size_t*>(block) = size;
   const size_t now = live += size;
   size_t before = peak;
@@ -35,10 +35,17 @@ void counted_delete(void* memory) {
 
 }  // namespace
 
-void* operator new(size_t size) { return counted_new(size); }
-void* operator new[](size_t size) { return counted_new(size); }
+void* operator new(size_t size) {
+  if (void* memory = counted_new(size)) return memory;
+  throw std::bad_alloc();
+}
+void* operator new[](size_t size) { return operator new(size); }
+void* operator new(size_t size, const std::nothrow_t&) noexcept { return counted_new(size); }
+void* operator new[](size_t size, const std::nothrow_t&) noexcept { return counted_new(size); }
 void operator delete(void* memory) noexcept { counted_delete(memory); }
 void operator delete[](void* memory) noexcept { counted_delete(memory); }
+void operator delete(void* memory, const std::nothrow_t&) noexcept { counted_delete(memory); }
+void operator delete[](void* memory, const std::nothrow_t&) noexcept { counted_delete(memory); }
 void operator delete(void* memory, size_t) noexcept { counted_delete(memory); }
 void operator delete[](void* memory, size_t) noexcept { counted_delete(memory); }
 
