@@ -31,7 +31,8 @@ std::string feature_names(uint32_t features) {
                                                              {kInt8Dot, "int8_dot"},
                                                              {kCooperativeMatrix, "cooperative_matrix"},
                                                              {kStorage16, "storage16"},
-                                                             {kStorage8, "storage8"}};
+                                                             {kStorage8, "storage8"},
+                                                             {kSmallInt, "small_int"}};
   std::string names;
   for (const auto& [bit, name] : kNames)
     if (features & bit) names += (names.empty() ? "" : ", ") + std::string(name);
@@ -48,6 +49,7 @@ Caps read_caps(const PhysicalDevice& device, uint32_t queue_family, uint32_t dis
   if (device.f13.shaderIntegerDotProduct) caps.features |= kInt8Dot;
   if (device.f11.storageBuffer16BitAccess) caps.features |= kStorage16;
   if (device.f12.storageBuffer8BitAccess) caps.features |= kStorage8;
+  if (device.f12.shaderInt8 && device.f10.features.shaderInt16) caps.features |= kSmallInt;
   if (!caps.cooperative_matrix_shapes.empty() && device.f12.shaderFloat16 && device.f12.vulkanMemoryModel)
     caps.features |= kCooperativeMatrix;
   caps.features &= ~disabled_features;

@@ -13,6 +13,7 @@ enum Feature : uint32_t {
   kCooperativeMatrix = 1u << 2,  // VK_KHR_cooperative_matrix with fp16 x fp16 -> fp32 at subgroup scope, and kFloat16
   kStorage16 = 1u << 3,          // storageBuffer16BitAccess
   kStorage8 = 1u << 4,           // storageBuffer8BitAccess
+  kSmallInt = 1u << 5,           // shaderInt8 and shaderInt16
 };
 
 // "float16, storage16", as kernels.json spells them; empty for none.

@@ -8,6 +8,9 @@
 //   float lane_value(raw, s, v)
 #extension GL_EXT_shader_8bit_storage : require
 #extension GL_EXT_shader_16bit_storage : require
+#extension GL_EXT_shader_explicit_arithmetic_types_int8 : require
+#extension GL_EXT_shader_explicit_arithmetic_types_int16 : require
+#extension GL_EXT_shader_explicit_arithmetic_types_float16 : require
 
 layout(buffer_reference, scalar, buffer_reference_align = 4) readonly buffer LoadI8x4 { i8vec4 v; };
 layout(buffer_reference, scalar, buffer_reference_align = 4) readonly buffer LoadU8x4 { u8vec4 v; };
@@ -18,22 +21,28 @@ layout(buffer_reference, scalar, buffer_reference_align = 2) readonly buffer Loa
 layout(buffer_reference, scalar, buffer_reference_align = 1) readonly buffer LoadI8 { int8_t v; };
 
 // The lane's element of LANES neighbours at `at`, of which the first `n` exist (a number known when the pipeline is built).
-#define LANE_PICK(name, Ref, bytes, type, type4)                       \
-  type name(uint64_t at, uint n) {                                     \
+// It is picked before it is converted: then the vector load can convert.
+#define LANE_PICK(name, Ref, bytes, type, type4, result)               \
+  result name(uint64_t at, uint n) {                                   \
     type mine = type(0);                                               \
     [[unroll]] for (uint g = 0; g < LANES / 4; ++g) {                  \
       if (g * 4 >= n) break;                                           \
-      const type4 four = type4(Ref(at + uint64_t(g * 4 * bytes)).v);   \
+      const type4 four = Ref(at + uint64_t(g * 4 * bytes)).v;          \
       [[unroll]] for (uint k = 0; k < 4; ++k)                          \
         mine = lane == g * 4 + k && g * 4 + k < n ? four[k] : mine;    \
     }                                                                  \
-    return mine;                                                       \
+    return result(mine);                                               \
   }
-LANE_PICK(lane_f32, LoadF32x4, 4, float, vec4)
-LANE_PICK(lane_u16, LoadU16x4, 2, uint, uvec4)
-LANE_PICK(lane_f16, LoadF16x4, 2, float, vec4)
-LANE_PICK(lane_i8, LoadI8x4, 1, int, ivec4)
-LANE_PICK(lane_u8, LoadU8x4, 1, uint, uvec4)
+LANE_PICK(lane_f32, LoadF32x4, 4, float, vec4, float)
+#if FORMAT == 1
+LANE_PICK(lane_f16, LoadF16x4, 2, float16_t, f16vec4, float)
+#elif FORMAT == 2
+LANE_PICK(lane_u16, LoadU16x4, 2, uint16_t, u16vec4, uint)
+#elif FORMAT == 3 || FORMAT == 9
+LANE_PICK(lane_i8, LoadI8x4, 1, int8_t, i8vec4, int)
+#elif FORMAT >= 4
+LANE_PICK(lane_u8, LoadU8x4, 1, uint8_t, u8vec4, uint)
+#endif
 
 // Bytes of `cols` columns in the planes.
 uint row_bytes0(uint cols) {
