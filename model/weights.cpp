@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <cstring>
+#include <future>
+#include <system_error>
+#include <thread>
 
 #include "gpu/device.h"
 #include "gpu/transfer.h"
@@ -52,6 +55,7 @@ class Loader {
   Status upload_vectors();
   Status upload(const PendingMatrix& pending);
   Status upload_kept(const PendingMatrix& pending, const RowSpan& span);
+  Status convert(const MatrixPlan& m, const RowSpan& span, std::span<const std::byte> rows_in);
   Status upload_quantized(const PendingMatrix& pending, const RowSpan& span);
   Status write_rows(const gpu::BufferRange& plane, uint32_t row_bytes, const RowSpan& span,
                     const std::function<Status(uint32_t first, uint32_t rows, std::span<std::byte> out)>& fill);
@@ -200,20 +204,52 @@ Status Loader::upload_kept(const PendingMatrix& pending, const RowSpan& span) {
       });
 }
 
+// The part of each plane that holds rows [first, first + rows) of a span whose planes lie one behind the other.
+PlaneData part_of(const MatrixPlan& m, std::span<std::byte> planes, uint32_t span_rows, uint32_t first, uint32_t rows) {
+  PlaneData parts{};
+  size_t at = 0;
+  for (uint32_t p = 0; p < m.layout.planes; ++p) {
+    const size_t row_bytes = m.layout.row_bytes[p];
+    parts[p] = planes.subspan(at + first * row_bytes, rows * row_bytes);
+    at += span_rows * row_bytes;
+  }
+  return parts;
+}
+
+// Conversion searches for scales, which takes far longer than the copy: the rows are shared out among threads.
+Status Loader::convert(const MatrixPlan& m, const RowSpan& span, std::span<const std::byte> rows_in) {
+  const uint32_t threads = std::clamp(std::thread::hardware_concurrency(), 1u, 16u);
+  const uint32_t share = (span.rows + threads - 1) / threads;
+  const size_t in_bytes = rows_in.size() / span.rows;
+  const auto work = [&](uint32_t first) -> Status {
+    const uint32_t rows = std::min(share, span.rows - first);
+    const auto values = std::span(floats_).subspan(size_t{first} * m.cols, size_t{rows} * m.cols);
+    LAHAR_TRY(quant::to_floats(span.piece->tensor->dtype, rows_in.subspan(first * in_bytes, rows * in_bytes), values));
+    return quant::quantize_rows(m.format, m.cols, m.group, values, part_of(m, converted_, span.rows, first, rows));
+  };
+  std::vector<std::future<Status>> others;
+  for (uint32_t first = share; first < span.rows; first += share) {
+    // Deferred where no thread can be had: then get() does the work.
+    try {
+      others.push_back(std::async(std::launch::async, work, first));
+    } catch (const std::system_error&) { others.push_back(std::async(std::launch::deferred, work, first)); }
+  }
+  Status result = work(0);
+  for (auto& other : others) {
+    Status status = other.get();
+    if (result.ok() && !status.ok()) result = std::move(status);
+  }
+  return result;
+}
+
 Status Loader::upload_quantized(const PendingMatrix& pending, const RowSpan& span) {
   const MatrixPlan& m = *pending.plan;
-  floats_.resize(size_t{span.rows} * m.cols);
-  LAHAR_TRY(quant::to_floats(span.piece->tensor->dtype, file_rows(span, transposed_), floats_));
   size_t bytes = 0;
   for (uint32_t p = 0; p < m.layout.planes; ++p) bytes += size_t{span.rows} * m.layout.row_bytes[p];
   converted_.resize(bytes);
-  PlaneData planes{};
-  std::byte* at = converted_.data();
-  for (uint32_t p = 0; p < m.layout.planes; ++p) {
-    planes[p] = {at, size_t{span.rows} * m.layout.row_bytes[p]};
-    at += planes[p].size();
-  }
-  LAHAR_TRY(quant::quantize_rows(m.format, m.cols, m.group, floats_, planes));
+  floats_.resize(size_t{span.rows} * m.cols);
+  LAHAR_TRY(convert(m, span, file_rows(span, transposed_)));
+  const PlaneData planes = part_of(m, converted_, span.rows, 0, span.rows);
   for (uint32_t p = 0; p < m.layout.planes; ++p) {
     const uint32_t row_bytes = m.layout.row_bytes[p];
     LAHAR_TRY(write_rows(range(pending.places[p]), row_bytes, span,
