@@ -77,6 +77,8 @@ Result<std::unique_ptr<Engine>> Engine::create(std::shared_ptr<gpu::Device> devi
 
   auto engine = std::unique_ptr<Engine>(new Engine);
   engine->plan_ = plan;
+  engine->plan_.weights = model->weights.device_bytes;  // allocated already: what was free before counts
+  engine->plan_.available += model->weights.device_bytes;
   LAHAR_ASSIGN(engine->transformer_, Transformer::create(*device, spec, model->weights,
                                                          transformer_options(*device, spec, options, plan.context)));
   const uint32_t pages = (plan.context + params::kPageTokens - 1) / params::kPageTokens;
