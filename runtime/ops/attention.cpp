@@ -67,8 +67,8 @@ struct PrefillForm {
 gpu::KernelDesc describe_prefill(const gpu::Caps& caps, const PrefillForm& f) {
   const uint32_t type = static_cast<uint32_t>(f.type), softcap = f.softcap ? 1 : 0;
   if (caps.is_cpu()) {
-    // The loops are unrolled over dims, items and keys: larger heads get less of the latter.
-    const uint32_t items = f.head_dim <= 64 ? 2 : 1, keys = f.head_dim <= 128 ? 8 : 4;
+    // The loops are unrolled over dims, items and keys: more of them is hardly faster and far slower to compile.
+    const uint32_t items = f.head_dim <= 128 ? 2 : 1, keys = 2;
     return {.shader = gpu::ShaderId::attention_prefill_lanes,
             .constants = {caps.subgroup_size, 1, 1, {f.head_dim, f.group, items, keys, type, softcap}},
             .subgroup_size = caps.subgroup_size};
