@@ -23,6 +23,8 @@ struct Layout {
 };
 // A float in one of e, f, g, E, F, G or %, or 0 for repr; without its sign.
 std::string format_float(double magnitude, const Layout& layout);
+// |value| in that base, a separator (0: none) between groups of three decimal digits or four others.
+std::string format_magnitude(int64_t value, unsigned base, bool upper, char separator);
 // Sign, digits and fill to the layout's width; `left` is what stands before the fill for '='.
 Result<Text> pad(Interp& in, const Text& body, std::string_view sign, const Layout& layout, char default_align);
 

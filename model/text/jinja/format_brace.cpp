@@ -60,16 +60,9 @@ Result<Text> format_integer(Interp& in, const Value& value, Layout layout) {
     return pad(in, value.text(), "", layout, '>');
   }
   const int64_t i = value.as_int();
-  uint64_t magnitude = i < 0 ? 0 - static_cast<uint64_t>(i) : static_cast<uint64_t>(i);
   const char type = layout.type;
   const unsigned base = type == 'b' ? 2 : type == 'o' ? 8 : type == 'x' || type == 'X' ? 16 : 10;
-  std::string digits;
-  for (int n = 0; magnitude != 0 || n == 0; ++n, magnitude /= base) {
-    const int group = base == 10 ? 3 : 4;
-    if (layout.grouping != 0 && n > 0 && n % group == 0) digits += layout.grouping;
-    digits += (type == 'X' ? "0123456789ABCDEF" : "0123456789abcdef")[magnitude % base];
-  }
-  std::reverse(digits.begin(), digits.end());
+  const std::string digits = format_magnitude(i, base, type == 'X', layout.grouping);
   std::string sign = i < 0 ? "-" : layout.sign == '-' ? "" : std::string(1, layout.sign);
   if (layout.alternate && base != 10) sign += std::string("0") + type;
   return pad(in, Text(digits, value.trusted()), sign, layout, '>');

@@ -55,6 +55,22 @@ std::string format_float(double magnitude, const Layout& layout) {
   return layout.grouping != 0 ? grouped(out, layout.grouping) : out;
 }
 
+std::string format_magnitude(int64_t value, unsigned base, bool upper, char separator) {
+  uint64_t rest = value < 0 ? 0 - static_cast<uint64_t>(value) : static_cast<uint64_t>(value);
+  const int group = base == 10 ? 3 : 4;
+  std::string out;
+  int n = 0;
+  do {
+    if (separator != 0 && n > 0 && n % group == 0) out += separator;
+    const auto digit = static_cast<char>(rest % base);
+    out += static_cast<char>(digit < 10 ? '0' + digit : (upper ? 'A' : 'a') + digit - 10);
+    rest /= base;
+    ++n;
+  } while (rest != 0);
+  std::reverse(out.begin(), out.end());
+  return out;
+}
+
 Result<Text> pad(Interp& in, const Text& body, std::string_view sign, const Layout& layout, char default_align) {
   const bool trusted = body.all_trusted();
   const auto length = static_cast<int64_t>(code_points(body.view()) + sign.size());

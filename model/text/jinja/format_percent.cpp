@@ -78,14 +78,8 @@ Result<Text> PercentFormatter::integer(char type, Layout& layout, const Value& v
       if (std::fabs(d) >= 9.2e18) return limit_error("integer beyond 64 bits");
       i = static_cast<int64_t>(d);
     }
-    uint64_t magnitude = i < 0 ? 0 - static_cast<uint64_t>(i) : static_cast<uint64_t>(i);
     if (i < 0) sign = "-";
-    const unsigned base = type == 'o' ? 8 : decimal ? 10 : 16;
-    do {
-      digits += (type == 'X' ? "0123456789ABCDEF" : "0123456789abcdef")[magnitude % base];
-      magnitude /= base;
-    } while (magnitude != 0);
-    std::reverse(digits.begin(), digits.end());
+    digits = format_magnitude(i, type == 'o' ? 8 : decimal ? 10 : 16, type == 'X', 0);
   }
   if (layout.precision > static_cast<int64_t>(digits.size())) {
     LAHAR_TRY(in_.check_size(static_cast<uint64_t>(layout.precision)));
