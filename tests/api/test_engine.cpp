@@ -76,7 +76,7 @@ TEST_F(EngineTest, PlansOfOtherVersions) {
 
 TEST_F(EngineTest, OptionsOfOtherVersions) {
   lahar_engine_options older = engine_options(256);
-  older.size = offsetof(lahar_engine_options, chunk);
+  older.size = offsetof(lahar_engine_options, quantize);
   older.quantize = static_cast<lahar_quantize>(99);  // is not part of it
   Engine engine;
   ASSERT_EQ(open(older, &engine), LAHAR_OK) << error();

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "api/api_test.h"
+#include "test_data.h"
 
 namespace lahar::test {
 namespace {
@@ -36,12 +37,42 @@ bool whole_characters(std::string_view text) {
   return true;
 }
 
+// The first question's answer is long: with Q8_0 weights it goes another way at a word where the reference, which has
+// float32 weights, was undecided.
+void expect_answer(const Reply& reply, const nlohmann::json& row) {
+  EXPECT_EQ(reply.text, row["answer"].get<std::string>());
+  auto ids = row["answer_ids"].get<std::vector<int32_t>>();
+  ids.pop_back();  // the end of the reply
+  EXPECT_EQ(reply.tokens, ids);
+  EXPECT_EQ(reply.result.reason, LAHAR_STOP_TOKEN);
+  EXPECT_EQ(reply.result.generated_tokens, ids.size() + 1);
+  EXPECT_EQ(reply.result.prompt_tokens + reply.result.reused_tokens, row["prompt_ids"].size());
+}
+
 TEST_F(GenerateTest, AnswersAsTheReference) {
+  LAHAR_NEED_DATA(path, "default-model/pumice-f32.gguf");
+  lahar_model* opened_model = nullptr;
+  ASSERT_EQ(lahar_model_open(runtime.get(), path.c_str(), &opened_model), LAHAR_OK) << lahar_runtime_error(runtime.get());
+  model.reset(opened_model);
+  lahar_engine_options options = engine_options();
+  options.full_precision = 1;
+  lahar_engine* opened = nullptr;
+  ASSERT_EQ(lahar_engine_open(model.get(), &options, &opened), LAHAR_OK) << lahar_model_error(model.get());
+  engine.reset(opened);
   for (const auto& row : expected()["greedy"]) {
-    const std::string question = row["question"];
-    SCOPED_TRACE(question);
-    uint32_t position = static_cast<uint32_t>(row["prompt_ids"].size());
-    const Reply reply = generate(engine.get(), user_message(question), [&](const lahar_token& token) {
+    SCOPED_TRACE(row["question"]);
+    const Reply reply = generate(engine.get(), user_message(row["question"]));
+    ASSERT_EQ(reply.status, LAHAR_OK) << error();
+    expect_answer(reply, row);
+  }
+}
+
+TEST_F(GenerateTest, TheBuiltInModelAnswers) {
+  const auto& rows = expected()["greedy"];
+  for (size_t i = 0; i < rows.size(); ++i) {
+    SCOPED_TRACE(rows[i]["question"]);
+    uint32_t position = static_cast<uint32_t>(rows[i]["prompt_ids"].size());
+    const Reply reply = generate(engine.get(), user_message(rows[i]["question"]), [&](const lahar_token& token) {
       EXPECT_EQ(token.size, sizeof(lahar_token));
       EXPECT_EQ(token.position, position++);
       EXPECT_EQ(token.text[token.text_length], '\0');
@@ -51,15 +82,10 @@ TEST_F(GenerateTest, AnswersAsTheReference) {
       return 0;
     });
     ASSERT_EQ(reply.status, LAHAR_OK) << error();
-    EXPECT_EQ(reply.text, row["answer"].get<std::string>());
-    auto ids = row["answer_ids"].get<std::vector<int32_t>>();
-    ids.pop_back();  // the end of the reply
-    EXPECT_EQ(reply.tokens, ids);
-    EXPECT_EQ(reply.result.reason, LAHAR_STOP_TOKEN);
-    EXPECT_EQ(reply.result.generated_tokens, ids.size() + 1);
-    EXPECT_EQ(reply.result.prompt_tokens + reply.result.reused_tokens, row["prompt_ids"].size());
     EXPECT_GT(reply.result.prefill_seconds, 0);
     EXPECT_GT(reply.result.decode_seconds, 0);
+    if (i > 0) expect_answer(reply, rows[i]);
+    else EXPECT_NE(reply.text.find("lantern"), std::string::npos);
   }
 }
 
@@ -229,7 +255,7 @@ TEST_F(GenerateTest, CallsThatAreWrong) {
     EXPECT_EQ(status([&](auto& o) { o.sampling = &sampling; }), LAHAR_INVALID_ARGUMENT) << bad;
   }
   sampling = greedy();
-  sampling.size = offsetof(lahar_sampling, top_k);
+  sampling.size = offsetof(lahar_sampling, top_p);
   EXPECT_EQ(status([&](auto& o) { o.sampling = &sampling; }), LAHAR_OK) << error();
   sampling.size = 0;
   EXPECT_EQ(status([&](auto& o) { o.sampling = &sampling; }), LAHAR_INVALID_ARGUMENT);
