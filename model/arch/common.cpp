@@ -70,7 +70,7 @@ void read_attention_bias(Config& c, ModelSpec& spec, bool fallback) {
 
 uint32_t read_window(Config& c, uint32_t fallback) {
   if (!c.gguf() && c.json().contains("sliding_window") && c.json()["sliding_window"].is_null()) return 0;
-  return c.count({"sliding_window", "attention.sliding_window"}, c.gguf() ? 0 : 1, UINT32_MAX, fallback);
+  return c.count({"sliding_window", "attention.sliding_window"}, 0, UINT32_MAX, fallback);
 }
 
 }  // namespace lahar::arch

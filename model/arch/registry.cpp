@@ -81,7 +81,15 @@ Status check_quantization(const ModelSource& source) {
     return Error{ErrorCode::kFormat,
                  source.name() + ": config.json: quantization_config: expected an object with a quant_method"};
   const auto& name = method->get_ref<const std::string&>();
-  if (name == "fp8" || name == "compressed-tensors") return {};
+  if (name == "fp8") return {};
+  if (name == "compressed-tensors") {
+    // The formats that keep one value a byte; the others pack several.
+    auto format = found->find("format");
+    const std::string kind = format != found->end() && format->is_string() ? format->get<std::string>() : "unknown";
+    if (kind == "float-quantized" || kind == "int-quantized" || kind == "naive-quantized") return {};
+    return Error{ErrorCode::kUnsupported, source.name() + ": weights quantized by compressed-tensors as " + quote(kind) +
+                                              " are not supported; float-quantized and int-quantized are"};
+  }
   return Error{ErrorCode::kUnsupported, source.name() + ": weights quantized by " + quote(name) +
                                             " are not supported; fp8 and compressed-tensors (8 bits) are"};
 }
@@ -163,12 +171,11 @@ void read_defaults_hf(const HfFolder& folder, const json& text_config, ModelSpec
   const json& generation = folder.generation_config();
   for (const json* object : {&generation, &folder.config(), &text_config}) {
     auto eos = object->find("eos_token_id");
-    if (eos != object->end()) add_stop(spec, *eos);
+    // What is generated with knows best; the others only stand in.
+    if (eos != object->end() && spec.stop_tokens.empty()) add_stop(spec, *eos);
     auto bos = object->find("bos_token_id");
     if (!spec.bos_token && bos != object->end() && bos->is_number_unsigned() && bos->get<uint64_t>() < spec.vocabulary)
       spec.bos_token = bos->get<int32_t>();
-    // What is generated with knows best; the others only stand in.
-    if (!spec.stop_tokens.empty()) break;
   }
   auto name = folder.config().find("_name_or_path");
   if (name != folder.config().end() && name->is_string()) spec.name = name->get<std::string>();

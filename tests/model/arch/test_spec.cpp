@@ -1,12 +1,12 @@
 // Configurations to specs: the golden models, and architectures without golden data.
 #include <gtest/gtest.h>
 
-#include <cmath>
 #include <fstream>
+#include <functional>
 
 #include "test_data.h"
 #include "tiny_model.h"
-#include "weights.h"
+#include "weight_plan.h"
 
 namespace lahar {
 
@@ -21,7 +21,8 @@ Result<ModelSpec> spec_of(const std::filesystem::path& path, uint32_t context = 
 }
 
 // A folder with the tensors that `config` needs, as `names` lists them for one layer ("L." stands for the layer).
-Result<ModelSpec> spec_of_config(const json& config, const std::vector<std::pair<std::string, Shape>>& names) {
+Result<ModelSpec> spec_of_config(const json& config, const std::vector<std::pair<std::string, Shape>>& names,
+                                 const std::function<void(const WeightPlan&)>& look = {}) {
   test::TemporaryFolder folder;
   std::vector<test::TinyTensor> tensors;
   for (const auto& [name, shape] : names) {
@@ -39,7 +40,8 @@ Result<ModelSpec> spec_of_config(const json& config, const std::vector<std::pair
   auto source = ModelSource::open(folder.path());
   if (!source.ok()) return source.error();
   LAHAR_ASSIGN(ModelSpec spec, read_model_spec(**source));
-  LAHAR_TRY(WeightPlan::make(**source, spec));
+  LAHAR_ASSIGN(const WeightPlan plan, WeightPlan::make(**source, spec));
+  if (look) look(plan);
   return spec;
 }
 
@@ -284,7 +286,14 @@ TEST(Spec, FalconInItsOtherShapes) {
       for (const char* part : {".weight", ".bias"}) all.push_back({h + norm + part, {32}});
     return all;
   };
-  auto spec = spec_of_config(config, with({"ln_attn", "ln_mlp"}));
+  // Of each of the two KV groups: two query heads of 8 rows, a key, a value.
+  const auto expect_groups = [](const WeightPlan& plan) {
+    const auto& runs = plan.data().layers[1].qkv.parts[0].pieces[0].runs;
+    const std::pair<uint32_t, uint32_t> expected[] = {{0, 16}, {32, 16}, {16, 8}, {48, 8}, {24, 8}, {56, 8}};
+    ASSERT_EQ(runs.size(), 6u);
+    for (size_t i = 0; i < 6; ++i) EXPECT_EQ(std::make_pair(runs[i].first, runs[i].rows), expected[i]) << i;
+  };
+  auto spec = spec_of_config(config, with({"ln_attn", "ln_mlp"}), expect_groups);
   ASSERT_TRUE(spec.ok()) << spec.error().message;
   EXPECT_TRUE(spec->layers[0].parallel && !spec->layers[0].shared_norm && spec->layers[0].pre_ffn_norm);
   EXPECT_EQ(spec->layers[0].attention.kv_heads, 2u);
