@@ -32,6 +32,7 @@ const uint kOutputs = kSplit * NT;
 const uint kBatches = (kOutputs + LANES - 1) / LANES;
 const uint kStepColumns = kVectors * LANES;
 const uint kSteps = ((COLS + CHUNKS - 1) / CHUNKS + kStepColumns - 1) / kStepColumns;  // of a chunk
+const uint kSegments = (kSteps + kSegment - 1) / kSegment;
 shared float partial[CHUNKS == 1 ? 1 : CHUNKS * kBatches * LANES * (GLU == 0 ? 1 : 2)];
 
 uint padded(uint bytes) { return (bytes + 15) & ~15u; }
@@ -53,14 +54,61 @@ float reduce(float v[LANES]) {
   return v[0];
 }
 
+Weights row[NR];      // addresses at the chunk's first column
+uint64_t x[NT];       // the same of x
+float sum[NR * NT];
+
+// One row of x: quants are multiplied by x as they are, and scaled once a segment.
+void add_segment(uint g) {
+  float mine[kSegment * kVectors], x_sum[2] = float[2](0, 0);
+  [[unroll]] for (uint i = 0; i < kSegment * kVectors; ++i) {
+    const uint column = lane_column(g * kSegment + i / kVectors, i % kVectors);
+    mine[i] = column < COLS ? lane_f32(x[0] + uint64_t(column * 4), COLS - column) : 0;
+    x_sum[kScales == 1 ? 0 : i % kVectors] += mine[i];
+  }
+  [[unroll]] for (uint r = 0; r < NR; ++r) {
+    float part[2] = float[2](kOffset * x_sum[0], kOffset * x_sum[1]);
+    [[unroll]] for (uint s = 0; s < kSegment; ++s) {
+      if (g * kSegment + s >= kSteps) break;
+      const Raw raw = load_raw(row[r], g * kSegment + s);
+      [[unroll]] for (uint v = 0; v < kVectors; ++v)
+        part[kScales == 1 ? 0 : v] = fma(lane_quant(raw, v), mine[s * kVectors + v], part[kScales == 1 ? 0 : v]);
+    }
+    const Head head = load_head(row[r], g);
+    [[unroll]] for (uint i = 0; i < kScales; ++i) {
+      sum[r] = kScaled ? fma(head.scale[i], part[i], sum[r]) : sum[r] + part[i];
+      if (kMinimum) sum[r] = fma(head.minimum[i], x_sum[i], sum[r]);
+    }
+  }
+}
+
+// Several rows of x: weights are decoded once for all of them.
+void add_tile(uint g) {
+  Head head[NR];
+  [[unroll]] for (uint r = 0; r < NR; ++r) head[r] = load_head(row[r], g);
+  [[unroll]] for (uint i = 0; i < kSegment; ++i) {
+    const uint s = g * kSegment + i;
+    if (s >= kSteps) break;
+    Raw raw[NR];
+    [[unroll]] for (uint r = 0; r < NR; ++r) raw[r] = load_raw(row[r], s);
+    [[unroll]] for (uint v = 0; v < kVectors; ++v) {
+      const uint column = lane_column(s, v);
+      float mine[NT];
+      [[unroll]] for (uint t = 0; t < NT; ++t) mine[t] = lane_f32(x[t] + uint64_t(column * 4), COLS - column);
+      [[unroll]] for (uint r = 0; r < NR; ++r) {
+        const float w = lane_value(head[r], lane_quant(raw[r], v), v);
+        [[unroll]] for (uint t = 0; t < NT; ++t) sum[r * NT + t] = fma(w, mine[t], sum[r * NT + t]);
+      }
+    }
+  }
+}
+
 void main() {
   const uint first_t = uniform_value(gl_WorkGroupID.x, 12) * NT;
   const uint first = uniform_value(gl_WorkGroupID.z * gl_NumWorkGroups.y + gl_WorkGroupID.y, 24) * kSplit;
   const uint chunk = CHUNKS == 1 ? 0 : uniform_value(gl_SubgroupID, 9);
   const uint matrix_rows = GLU == 0 ? p.rows : 2 * p.rows;
 
-  // Addresses at the chunk's first column.
-  Weights row[NR];
   const Weights all = Weights(p.w0, p.w1, p.w2, padded(row_bytes0(COLS)), padded(row_bytes1(COLS)), padded(row_bytes2(COLS)), 0);
   [[unroll]] for (uint r = 0; r < NR; ++r) {
     const uint at = r < kSplit ? first + r : p.rows + first + r - kSplit;
@@ -69,7 +117,6 @@ void main() {
     row[r].plane1 += uint64_t(chunk * (GROUP >= COLS ? 0 : row_bytes1(COLS / CHUNKS)));
     row[r].plane2 += uint64_t(chunk * row_bytes2(COLS / CHUNKS));
   }
-  uint64_t x[NT];
   [[unroll]] for (uint t = 0; t < NT; ++t) {
     const uint y_row = min(first_t + t, p.bucket - 1);
     uint source = y_row;
@@ -78,20 +125,10 @@ void main() {
     x[t] = p.x + uint64_t(source) * uint64_t(4 * p.x_stride) + uint64_t(chunk * (COLS / CHUNKS * 4));
   }
 
-  float sum[NR * NT];
   [[unroll]] for (uint i = 0; i < NR * NT; ++i) sum[i] = 0;
-  [[unroll]] for (uint s = 0; s < kSteps; ++s) {
-    Raw raw[NR];
-    [[unroll]] for (uint r = 0; r < NR; ++r) raw[r] = load_raw(row[r], s);
-    [[unroll]] for (uint v = 0; v < kVectors; ++v) {
-      const uint column = lane_column(s, v);
-      float mine[NT];
-      [[unroll]] for (uint t = 0; t < NT; ++t) mine[t] = lane_f32(x[t] + uint64_t(column * 4), COLS - column);
-      [[unroll]] for (uint r = 0; r < NR; ++r) {
-        const float w = lane_value(raw[r], s, v);
-        [[unroll]] for (uint t = 0; t < NT; ++t) sum[r * NT + t] = fma(w, mine[t], sum[r * NT + t]);
-      }
-    }
+  [[unroll]] for (uint g = 0; g < kSegments; ++g) {
+    if (NT == 1) add_segment(g);
+    else add_tile(g);
   }
 
   // Output o is row first + o / NT of W for row first_t + o % NT of x: lane o % LANES of batch o / LANES.

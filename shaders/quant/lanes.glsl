@@ -2,10 +2,13 @@
 // CPU vectors (matmul/line.comp). Everything is loaded from addresses that are the same in all lanes, and each lane picks
 // its element: the driver's compiler makes one vector load of it. Expects LANES (the subgroup's size, a multiple of 4), COLS,
 // GROUP (columns per scale, for formats with outside scales), `lane`, FORMAT and quant/decode.glsl.
-//   kVectors              vectors of LANES columns that one step decodes
-//   lane_column(s, v)     the first column of vector v of step s
-//   Raw load_raw(row, s)  the bits of step s; row holds the addresses of the planes' row, s counts from the row's start
-//   float lane_value(raw, s, v)
+//   kVectors, kSegment        vectors of LANES columns that a step decodes; steps that share their scales
+//   uint lane_column(s, v)    the first column of vector v of step s
+//   Head load_head(row, g)    the scales of segment g; row holds the addresses of the planes' row
+//   Raw load_raw(row, s)      the quants of step s
+//   float lane_quant(raw, v)  those of vector v; the weight is scale * (quant + kOffset), or scale * quant + minimum where
+//                             kMinimum, or quant alone where !kScaled
+//   float lane_value(head, quant, v)  that weight
 #extension GL_EXT_shader_8bit_storage : require
 #extension GL_EXT_shader_16bit_storage : require
 #extension GL_EXT_shader_explicit_arithmetic_types_int8 : require
@@ -55,95 +58,114 @@ uint row_bytes2(uint cols) { return FORMAT == 7 ? cols / 128 : 0; }
 
 float half_at(uint64_t at) { return float(LoadF16(at).v); }
 
-#if FORMAT <= 2 || FORMAT == 3 || FORMAT >= 8
-const uint kVectors = 1;
-uint lane_column(uint s, uint v) { return s * LANES; }
-struct Raw { float v; };
-float lane_value(Raw raw, uint s, uint v) { return raw.v; }
-#endif
+struct Head { vec2 scale, minimum; };  // of vector 0 and 1; where kScales is 1, [0] is for both
+
 // Columns of step s that the row has; what is loaded beyond them are the zeros that fill up the row.
 uint lane_columns(uint s, uint whole) { return min(LANES, (COLS + whole - 1) / whole * whole - s * LANES); }
 
-#if FORMAT == 0
-Raw load_raw(Weights row, uint s) { return Raw(lane_f32(row.plane0 + uint64_t(s * LANES * 4), lane_columns(s, 4))); }
-#elif FORMAT == 1
-Raw load_raw(Weights row, uint s) { return Raw(lane_f16(row.plane0 + uint64_t(s * LANES * 2), lane_columns(s, 4))); }
-#elif FORMAT == 2
-Raw load_raw(Weights row, uint s) {
-  return Raw(uintBitsToFloat(lane_u16(row.plane0 + uint64_t(s * LANES * 2), lane_columns(s, 4)) << 16));
-}
-#elif FORMAT == 3
-Raw load_raw(Weights row, uint s) {
-  const float d = half_at(row.plane1 + uint64_t(s * LANES / 32 * 2));
-  return Raw(d * float(lane_i8(row.plane0 + uint64_t(s * LANES), LANES)));
-}
-#elif FORMAT == 8 || FORMAT == 9
-// The scale of a vector: groups are multiples of 16 columns, so that LANES columns have one.
-float lane_scale(Weights row, uint s) { return LoadF1(row.plane1 + uint64_t(s * LANES / GROUP * 4)).v; }
-#if FORMAT == 9
-Raw load_raw(Weights row, uint s) {
-  return Raw(lane_scale(row, s) * float(lane_i8(row.plane0 + uint64_t(s * LANES), lane_columns(s, 4))));
-}
+#if FORMAT <= 3 || FORMAT >= 8
+const uint kVectors = 1, kScales = 1;
+const bool kMinimum = false;
+const float kOffset = 0;
+uint lane_column(uint s, uint v) { return s * LANES; }
+struct Raw { float q; };
+float lane_quant(Raw raw, uint v) { return raw.q; }
 #else
-Raw load_raw(Weights row, uint s) {
-  return Raw(lane_scale(row, s) * from_e4m3(lane_u8(row.plane0 + uint64_t(s * LANES), lane_columns(s, 4))));
-}
-#endif
-#else
-// Nibbles: LANES bytes make two vectors.
-const uint kVectors = 2;
+const uint kVectors = 2;  // nibbles: LANES bytes make two vectors
 uint nibble(uint q, uint v) { return v == 0 ? q & 15 : q >> 4; }
-#if FORMAT == 4 || FORMAT == 5
-const uint kStepsPerBlock = 16 / LANES;
-uint lane_column(uint s, uint v) { return s / kStepsPerBlock * 32 + s % kStepsPerBlock * LANES + 16 * v; }
 #endif
+
+#if FORMAT <= 2
+const uint kSegment = 1;
+const bool kScaled = false;
+Head load_head(Weights row, uint segment) { return Head(vec2(1), vec2(0)); }
+Raw load_raw(Weights row, uint s) {
+#if FORMAT == 0
+  return Raw(lane_f32(row.plane0 + uint64_t(s * LANES * 4), lane_columns(s, 4)));
+#elif FORMAT == 1
+  return Raw(lane_f16(row.plane0 + uint64_t(s * LANES * 2), lane_columns(s, 4)));
+#else
+  return Raw(uintBitsToFloat(lane_u16(row.plane0 + uint64_t(s * LANES * 2), lane_columns(s, 4)) << 16));
+#endif
+}
+#else
+const bool kScaled = true;
+#endif
+
+#if FORMAT == 3
+const uint kSegment = 32 / LANES;
+Head load_head(Weights row, uint segment) { return Head(vec2(half_at(row.plane1 + uint64_t(segment * 2))), vec2(0)); }
+Raw load_raw(Weights row, uint s) { return Raw(float(lane_i8(row.plane0 + uint64_t(s * LANES), LANES))); }
+#elif FORMAT >= 8
+const uint kSegment = GROUP / LANES;
+Head load_head(Weights row, uint segment) { return Head(vec2(LoadF1(row.plane1 + uint64_t(segment * 4)).v), vec2(0)); }
+Raw load_raw(Weights row, uint s) {
+#if FORMAT == 8
+  return Raw(from_e4m3(lane_u8(row.plane0 + uint64_t(s * LANES), lane_columns(s, 4))));
+#else
+  return Raw(float(lane_i8(row.plane0 + uint64_t(s * LANES), lane_columns(s, 4))));
+#endif
+}
+#elif FORMAT == 4 || FORMAT == 5
+const uint kSegment = 16 / LANES, kScales = 1;
+uint lane_column(uint s, uint v) { return s / kSegment * 32 + s % kSegment * LANES + 16 * v; }
+struct Raw { uint q; };
+Raw load_raw(Weights row, uint s) { return Raw(lane_u8(row.plane0 + uint64_t(s * LANES), LANES)); }
+float lane_quant(Raw raw, uint v) { return float(int(nibble(raw.q, v))); }
 #if FORMAT == 4
-struct Raw { uint q; float d; };
-Raw load_raw(Weights row, uint s) {
-  return Raw(lane_u8(row.plane0 + uint64_t(s * LANES), LANES), half_at(row.plane1 + uint64_t(s / kStepsPerBlock * 2)));
+const bool kMinimum = false;
+const float kOffset = -8;
+Head load_head(Weights row, uint segment) { return Head(vec2(half_at(row.plane1 + uint64_t(segment * 2))), vec2(0)); }
+#else
+const bool kMinimum = true;
+const float kOffset = 0;
+Head load_head(Weights row, uint segment) {
+  const uint64_t at = row.plane1 + uint64_t(segment * 4);
+  return Head(vec2(half_at(at)), vec2(half_at(at + 2)));
 }
-float lane_value(Raw raw, uint s, uint v) { return raw.d * float(int(nibble(raw.q, v)) - 8); }
-#elif FORMAT == 5
-struct Raw { uint q; float d, m; };
-Raw load_raw(Weights row, uint s) {
-  const uint64_t head = row.plane1 + uint64_t(s / kStepsPerBlock * 4);
-  return Raw(lane_u8(row.plane0 + uint64_t(s * LANES), LANES), half_at(head), half_at(head + 2));
-}
-float lane_value(Raw raw, uint s, uint v) { return fma(raw.d, float(nibble(raw.q, v)), raw.m); }
+#endif
 #elif FORMAT == 6
-const uint kStepsPerGroup = 32 / LANES;  // of 64 columns
-uint lane_column(uint s, uint v) { return s / kStepsPerGroup * 64 + s % kStepsPerGroup * LANES + 32 * v; }
-struct Raw { uint q; vec4 sm; };
-Raw load_raw(Weights row, uint s) {
-  const uint group = s / kStepsPerGroup;
-  const uvec4 head = LoadU4(row.plane1 + uint64_t(group / 4 * 16)).v;
+const uint kSegment = 32 / LANES, kScales = 2;  // a segment is 64 columns
+const bool kMinimum = true;
+const float kOffset = 0;
+uint lane_column(uint s, uint v) { return s / kSegment * 64 + s % kSegment * LANES + 32 * v; }
+Head load_head(Weights row, uint segment) {
+  const uvec4 head = LoadU4(row.plane1 + uint64_t(segment / 4 * 16)).v;
   const vec2 d = unpackHalf2x16(head.x);
-  const uint b = group % 4 * 2;
-  return Raw(lane_u8(row.plane0 + uint64_t(s * LANES), LANES),
-             vec4(d * q4_k_scale(head.yzw, b), d * q4_k_scale(head.yzw, b + 1)));
+  const uint b = segment % 4 * 2;
+  const vec2 low = d * q4_k_scale(head.yzw, b), high = d * q4_k_scale(head.yzw, b + 1);
+  return Head(vec2(low.x, high.x), -vec2(low.y, high.y));
 }
-float lane_value(Raw raw, uint s, uint v) {
-  return fma(v == 0 ? raw.sm.x : raw.sm.z, float(nibble(raw.q, v)), v == 0 ? -raw.sm.y : -raw.sm.w);
-}
+struct Raw { uint q; };
+Raw load_raw(Weights row, uint s) { return Raw(lane_u8(row.plane0 + uint64_t(s * LANES), LANES)); }
+float lane_quant(Raw raw, uint v) { return float(int(nibble(raw.q, v))); }
 #elif FORMAT == 7
-const uint kStepsPerPart = 32 / LANES;  // of 32 bytes of low nibbles; four parts a block
+const uint kSegment = 16 / LANES, kScales = 2;  // a segment is 16 columns and the 16 that lie 64 further
+const bool kMinimum = false;
+const float kOffset = -32;
 uint lane_column(uint s, uint v) {
-  const uint part = s / kStepsPerPart;
-  return part / 2 * 128 + part % 2 * 32 + s % kStepsPerPart * LANES + 64 * v;
+  const uint part = s * LANES / 32;  // of 32 bytes of low nibbles; four parts a block
+  return part / 2 * 128 + part % 2 * 32 + s * LANES % 32 + 64 * v;
 }
-struct Raw { uint low, high; float s0, s1; };
-Raw load_raw(Weights row, uint s) {
-  const uint part = s / kStepsPerPart, block = part / 4, h = part / 2 % 2, p = part % 2, j = s % kStepsPerPart * LANES;
-  const uint64_t at = row.plane0 + uint64_t(block * 192);
-  const uint64_t scales = row.plane1 + uint64_t(block * 16 + 8 * h + 2 * p + j / 16);
+Head load_head(Weights row, uint segment) {
+  const uint block = segment / 8, h = segment / 4 % 2, j = segment % 4;
+  const uint64_t at = row.plane1 + uint64_t(block * 16 + 8 * h + j);
   const float d = half_at(row.plane2 + uint64_t(block * 2));
+  return Head(d * vec2(int(LoadI8(at).v), int(LoadI8(at + 4).v)), vec2(0));
+}
+struct Raw { uint low, high; };
+Raw load_raw(Weights row, uint s) {
+  const uint part = s * LANES / 32, j = s * LANES % 32, p = part % 2;
+  const uint64_t at = row.plane0 + uint64_t(part / 4 * 192);
   return Raw(lane_u8(at + uint64_t(part % 4 * 32 + j), LANES),
-             lane_u8(at + uint64_t(128 + 32 * h + j), LANES) >> (2 * p), d * float(int(LoadI8(scales).v)),
-             d * float(int(LoadI8(scales + 4).v)));
+             lane_u8(at + uint64_t(128 + part / 2 % 2 * 32 + j), LANES) >> (2 * p));
 }
-float lane_value(Raw raw, uint s, uint v) {
-  const uint q = nibble(raw.low, v) | (((raw.high >> (4 * v)) & 3) << 4);
-  return (v == 0 ? raw.s0 : raw.s1) * float(int(q) - 32);
+float lane_quant(Raw raw, uint v) { return float(int(nibble(raw.low, v) | (((raw.high >> (4 * v)) & 3) << 4))); }
+#endif
+
+// The weight itself.
+float lane_value(Head head, float q, uint v) {
+  if (!kScaled) return q;
+  const uint i = kScales == 1 ? 0 : v;
+  return kMinimum ? fma(head.scale[i], q, head.minimum[i]) : head.scale[i] * (q + kOffset);
 }
-#endif
-#endif
