@@ -13,6 +13,7 @@ struct State {
   ModelOptions model;
   std::string file;
   uint32_t window = 512, stride = 512;
+  uint64_t tokens = UINT64_MAX;
 };
 
 // Minus the natural logarithm of the probability of `token`; logits [vocabulary].
@@ -35,8 +36,9 @@ Status run(const State& state) {
   if (options.context == 0) options.context = state.window;
   LAHAR_ASSIGN(Session session, Session::open(options, true, true));
   const std::string_view text(reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size());
-  LAHAR_ASSIGN(const std::vector<int32_t> tokens,
+  LAHAR_ASSIGN(std::vector<int32_t> tokens,
                session.tokenizer->encode(text, {.add_bos = false, .parse_special = true}));
+  if (tokens.size() > state.tokens) tokens.resize(state.tokens);
 
   double sum = 0;
   uint64_t predicted = 0;
@@ -75,6 +77,7 @@ void add_perplexity(CLI::App& program, Action& chosen) {
   CLI::App* command = add_command(program, "perplexity", "How well a model predicts a text", chosen, run, state);
   add_model_options(*command, state->model);
   command->add_option("-f,--file", state->file, "Text; special tokens that it spells count as tokens")->required();
+  command->add_option("--tokens", state->tokens, "Score the first tokens of the text only");
   command->add_option("--window", state->window, "Tokens that a prediction can look back on");
   command->add_option("--stride", state->stride, "Tokens from one window to the next");
 }
