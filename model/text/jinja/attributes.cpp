@@ -165,7 +165,8 @@ Result<Value> get_slice(Interp& in, const Value& object, const Value& start, con
   const auto size = static_cast<int64_t>(object.is_string()        ? code_points(object.str())
                                          : object.is(Kind::kRange) ? static_cast<size_t>(object.range().size)
                                                                    : object.items().size());
-  const int64_t stride = step.none_value() ? 1 : std::max(step.as_int(), -(int64_t{1} << 62));
+  // A stride beyond the whole selects one item, as one just beyond does.
+  const int64_t stride = step.none_value() ? 1 : std::clamp(step.as_int(), -size - 1, size + 1);
   if (stride == 0) return value_error("slice step cannot be zero");
   const int64_t lowest = stride < 0 ? -1 : 0, highest = stride < 0 ? size - 1 : size;
   const auto clamp = [&](const Value& bound, int64_t otherwise) {
@@ -175,15 +176,23 @@ Result<Value> get_slice(Interp& in, const Value& object, const Value& start, con
   };
   const int64_t from = clamp(start, stride < 0 ? highest : lowest);
   const int64_t to = clamp(stop, stride < 0 ? lowest : highest);
+  if (object.is(Kind::kRange)) {
+    const RangeObj& r = object.range();
+    const auto at = [&](int64_t i, int64_t& out) {
+      return !__builtin_mul_overflow(i, r.step, &out) && !__builtin_add_overflow(r.start, out, &out);
+    };
+    int64_t first = 0, end = 0, width = 0;
+    if (at(from, first) && at(to, end) && !__builtin_mul_overflow(r.step, stride, &width))
+      return Value::range(first, end, width);
+  }
   const auto before_end = [&](int64_t i) { return stride > 0 ? i < to : i > to; };
   if (!object.is_string()) {
     std::vector<Value> items;
     for (int64_t i = from; before_end(i); i += stride) {
       items.push_back(object.is(Kind::kRange) ? Value::integer(object.range().at(i))
                                               : object.items()[static_cast<size_t>(i)]);
-      if (__builtin_add_overflow_p(i, stride, int64_t{0})) break;
     }
-    // A part of a range is a list here: it prints differently, which nobody asks for.
+    // A range whose bounds would not fit becomes a list.
     const bool list = object.is(Kind::kRange) || object.is_seq(SeqKind::kList);
     return in.make_seq(list ? SeqKind::kList : SeqKind::kTuple, std::move(items));
   }
@@ -201,7 +210,6 @@ Result<Value> get_slice(Interp& in, const Value& object, const Value& start, con
   Text out;
   for (int64_t i = from; before_end(i); i += stride) {
     out.append(text, offsets[static_cast<size_t>(i)], offsets[static_cast<size_t>(i) + 1]);
-    if (__builtin_add_overflow_p(i, stride, int64_t{0})) break;
   }
   return in.make_string(std::move(out), object.markup());
 }

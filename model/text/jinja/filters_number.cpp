@@ -108,8 +108,10 @@ Result<Value> round_filter(Interp&, const Value& input, Args& args) {
 
 Result<Value> filesizeformat(Interp& in, const Value& input, Args& args) {
   LAHAR_ASSIGN(const Values a, bind(args, "filesizeformat", {"binary"}, 0));
-  Args none;
-  LAHAR_ASSIGN(const Value number, float_filter(in, input, none));
+  Args not_a_number;
+  not_a_number.positional.push_back(Value::none());
+  LAHAR_ASSIGN(const Value number, float_filter(in, input, not_a_number));
+  if (number.none_value()) return value_error("could not convert to float: a " + type_name(input));
   const bool binary = truthy(a[0]);
   const double bytes = number.as_double(), base = binary ? 1024 : 1000;
   std::string out;

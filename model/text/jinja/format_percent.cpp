@@ -202,7 +202,8 @@ Result<Text> PercentFormatter::run() {
     }
   }
   const bool is_tuple = values_.is_seq(SeqKind::kTuple);
-  const bool mapping = named_ || values_.is(Kind::kDict) || values_.is_seq(SeqKind::kList) || values_.is(Kind::kRange);
+  const bool mapping =
+      named_ || values_.undefined() || values_.is(Kind::kDict) || values_.is_seq(SeqKind::kList) || values_.is(Kind::kRange);
   if (is_tuple ? used_ < values_.items().size() : used_ == 0 && !mapping) {
     return type_error("not all arguments converted during string formatting");
   }

@@ -181,7 +181,7 @@ Status Interp::eval_arguments(const Expr& expr, const ScopePtr& scope, Args& arg
     if (!value.is(Kind::kDict)) return type_error("argument after ** must be a mapping, not " + type_name(value));
     for (const auto& [key, item] : value.dict().entries) {
       if (!key.is_string()) return type_error("keywords must be strings");
-      const auto same = [&](const auto& arg) { return arg.first == key.str(); };
+      const auto same = [&key = key](const auto& arg) { return arg.first == key.str(); };
       if (std::any_of(args.named.begin(), args.named.end(), same)) {
         return type_error("got multiple values for keyword argument '" + key.str() + "'");
       }

@@ -17,13 +17,14 @@ struct Entry {
 
 Result<Value> list_index(Interp& in, const Value& self, Args& args) {
   LAHAR_ASSIGN(const std::vector<Value> a, bind(args, "index", {"value", "start", "stop"}, 1));
-  const auto size = static_cast<int64_t>(self.items().size());
+  LAHAR_ASSIGN(const std::vector<Value> items, in.collect(self));
+  const auto size = static_cast<int64_t>(items.size());
   LAHAR_ASSIGN(int64_t start, int_argument(a[1], 0, "index"));
   LAHAR_ASSIGN(int64_t stop, int_argument(a[2], size, "index"));
   if (start < 0) start = std::max<int64_t>(start + size, 0);
   if (stop < 0) stop += size;
   for (int64_t i = start; i < std::min(stop, size); ++i) {
-    LAHAR_ASSIGN(const bool same, in.equals(self.items()[static_cast<size_t>(i)], a[0]));
+    LAHAR_ASSIGN(const bool same, in.equals(items[static_cast<size_t>(i)], a[0]));
     if (same) return Value::integer(i);
   }
   return value_error("value is not in the " + type_name(self));
@@ -31,8 +32,9 @@ Result<Value> list_index(Interp& in, const Value& self, Args& args) {
 
 Result<Value> list_count(Interp& in, const Value& self, Args& args) {
   LAHAR_ASSIGN(const std::vector<Value> a, bind(args, "count", {"value"}, 1));
+  LAHAR_ASSIGN(const std::vector<Value> items, in.collect(self));
   int64_t count = 0;
-  for (const Value& item : self.items()) {
+  for (const Value& item : items) {
     LAHAR_ASSIGN(const bool same, in.equals(item, a[0]));
     count += same ? 1 : 0;
   }
@@ -127,6 +129,7 @@ Method find_method(const Value& object, std::string_view name) {
       if (kind == SeqKind::kTuple || kind == SeqKind::kGroup) return name == "copy" ? nullptr : look_up(kList, name);
       return nullptr;
     }
+    case Kind::kRange: return name == "copy" ? nullptr : look_up(kList, name);
     case Kind::kFloat: return name == "is_integer" ? is_integer : nullptr;
     case Kind::kBool:
     case Kind::kInt: return name == "bit_length" ? bit_length : nullptr;
