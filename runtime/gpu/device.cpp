@@ -72,6 +72,7 @@ Result<std::shared_ptr<Device>> Device::open(std::shared_ptr<Instance> instance,
   device->state_->instance = device->instance_->state_.get();
   device->queue_family_ = *physical.compute_family();
   device->caps_ = read_caps(physical, device->queue_family_, options.disabled_features);
+  if (options.gpu_kernels && device->caps_.is_cpu()) device->caps_.info.type = DeviceType::kOther;
   device->caps_.info.index = info.index;
 
   const Wanted wanted(physical, device->caps_);

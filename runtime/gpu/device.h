@@ -25,6 +25,7 @@ class CommandList;
 struct DeviceOptions {
   std::string selector;                         // see Instance::select
   uint32_t disabled_features = 0;               // bits of Feature to pretend absent, so that tests reach every variant
+  bool gpu_kernels = false;                     // on a CPU device, choose kernels as for a GPU, so that tests reach them
   std::filesystem::path pipeline_cache_folder;  // empty: platform::cache_folder()
   bool use_pipeline_cache = true;
 };

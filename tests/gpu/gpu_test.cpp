@@ -52,6 +52,8 @@ class DeviceEnvironment : public ::testing::Environment {
 
   std::shared_ptr<gpu::Device> open(gpu::DeviceOptions options) {
     if (const char* selector = std::getenv("LAHAR_DEVICE")) options.selector = selector;
+    if (const char* kernels = std::getenv("LAHAR_KERNELS"); kernels != nullptr && std::strcmp(kernels, "gpu") == 0)
+      options.gpu_kernels = true;
     if (options.pipeline_cache_folder.empty())
       options.pipeline_cache_folder = std::filesystem::temp_directory_path() / "lahar-test-cache";
     Result<std::shared_ptr<gpu::Device>> opened = gpu::Device::open(instance, options);

@@ -1,6 +1,7 @@
 // What tests that need a device share. One device per test program, under the Khronos validation layer: any message of the
 // layer fails the test in which it came.
 //   LAHAR_DEVICE       which device, as --device takes it
+//   LAHAR_KERNELS      gpu: on a CPU device, the kernels that a GPU would get
 //   LAHAR_VALIDATION   0: without the layer; gpu: GPU-assisted validation too
 #pragma once
 
