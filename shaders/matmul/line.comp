@@ -114,7 +114,7 @@ void main() {
     const uint at = r < kSplit ? first + r : p.rows + first + r - kSplit;
     row[r] = weights_at(all, min(at, matrix_rows - 1));
     row[r].plane0 += uint64_t(chunk * row_bytes0(COLS / CHUNKS));
-    row[r].plane1 += uint64_t(chunk * (GROUP >= COLS ? 0 : row_bytes1(COLS / CHUNKS)));
+    row[r].plane1 += uint64_t(chunk * (FORMAT >= 8 && GROUP >= COLS ? 0 : row_bytes1(COLS / CHUNKS)));
     row[r].plane2 += uint64_t(chunk * row_bytes2(COLS / CHUNKS));
   }
   [[unroll]] for (uint t = 0; t < NT; ++t) {
