@@ -30,7 +30,7 @@ Result<std::unique_ptr<Engine>> open_engine(std::shared_ptr<gpu::Device> device,
   if (options.on_plan) options.on_plan(prepared.memory);
   if (!prepared.memory.fits())
     return Error{ErrorCode::kOutOfMemory, source.name() + " does not fit: it " + prepared.memory.describe() +
-                                              "; a smaller --context or --quantize needs less"};
+                                              "; a smaller context or quantized weights need less"};
   LAHAR_ASSIGN(ModelWeights weights, load_weights(*device, source, prepared.spec, prepared.weights, options.load));
   auto model = std::make_shared<const Model>(Model{std::move(prepared.spec), std::move(weights)});
   EngineOptions engine = options.engine;

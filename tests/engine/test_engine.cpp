@@ -1,7 +1,9 @@
 // The engine's promises: recorded once, several steps under way, the same text from the same seed, a cache that is reused.
 #include <nlohmann/json.hpp>
 #include <numeric>
+#include <optional>
 #include <set>
+#include <thread>
 
 #include "engine/engine_test.h"
 #include "engine/golden.h"
@@ -159,6 +161,42 @@ TEST_F(EngineTest, StopsWhereItIsTold) {
   EXPECT_EQ(cancelled->reason, StopReason::kCancelled);
   EXPECT_EQ(cancelled->tokens.size(), 1u);
   EXPECT_EQ(engine->generate({.prompt = prompt(8), .max_tokens = 0})->tokens.size(), 0u);
+}
+
+// The device is held until the flag is set: what was submitted by then is computed and stays in the cache.
+TEST_F(EngineTest, APromptIsCancelledBetweenItsChunks) {
+  const auto fresh = open({.context = 128, .chunk = 4, .precision = ops::Precision::kF32});
+  const auto engine = open({.context = 128, .chunk = 4, .precision = ops::Precision::kF32});
+  ASSERT_TRUE(fresh && engine);
+  VkSemaphoreTypeCreateInfo type{VK_STRUCTURE_TYPE_SEMAPHORE_TYPE_CREATE_INFO, nullptr, VK_SEMAPHORE_TYPE_TIMELINE, 0};
+  const VkSemaphoreCreateInfo info{VK_STRUCTURE_TYPE_SEMAPHORE_CREATE_INFO, &type, 0};
+  VkSemaphore gate = VK_NULL_HANDLE;
+  const VolkDeviceTable& vk = device().fn();
+  ASSERT_EQ(vk.vkCreateSemaphore(device().handle(), &info, nullptr, &gate), VK_SUCCESS);
+  engine->steps().set_gate(gate, 1);
+  const std::vector<int32_t> tokens = prompt(64);
+  std::atomic<bool> cancel = false;
+  const uint64_t before = device().submitted();
+  std::optional<Result<GenerateOutcome>> cancelled;
+  std::thread thread([&] { cancelled = engine->generate({.prompt = tokens, .max_tokens = 4, .cancel = &cancel}); });
+  while (device().submitted() < before + 2) std::this_thread::yield();
+  cancel = true;
+  const VkSemaphoreSignalInfo open_gate{VK_STRUCTURE_TYPE_SEMAPHORE_SIGNAL_INFO, nullptr, gate, 1};
+  EXPECT_EQ(vk.vkSignalSemaphore(device().handle(), &open_gate), VK_SUCCESS);
+  thread.join();
+  engine->steps().set_gate(VK_NULL_HANDLE, 0);
+  vk.vkDestroySemaphore(device().handle(), gate, nullptr);
+  ASSERT_TRUE(cancelled->ok()) << why(*cancelled);
+  EXPECT_EQ((*cancelled)->reason, StopReason::kCancelled);
+  EXPECT_TRUE((*cancelled)->tokens.empty());
+  EXPECT_GE((*cancelled)->stats.prompt_tokens, 8u);
+  EXPECT_LE((*cancelled)->stats.prompt_tokens, 16u);
+
+  const auto after = engine->generate({.prompt = tokens, .max_tokens = 10, .sampling = {.temperature = 0}});
+  const auto expected = fresh->generate({.prompt = tokens, .max_tokens = 10, .sampling = {.temperature = 0}});
+  ASSERT_TRUE(after.ok() && expected.ok());
+  EXPECT_EQ(after->stats.reused_tokens, (*cancelled)->stats.prompt_tokens);
+  EXPECT_EQ(after->tokens, expected->tokens);
 }
 
 TEST_F(EngineTest, BadRequestsAreErrorsAndLeaveTheEngineUsable) {
