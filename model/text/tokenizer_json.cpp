@@ -1,6 +1,7 @@
 // A tokenizer from a Hugging Face tokenizer.json, with what tokenizer_config.json and generation_config.json add.
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <utility>
@@ -92,6 +93,7 @@ class JsonBuilder {
     if (!tokens->is_array()) return format_error("added_tokens is not an array");
     size_t too_long = 0;
     RegexScratch scratch;
+    std::map<int64_t, std::string> taken;
     for (const json& entry : *tokens) {
       AddedToken token;
       LAHAR_ASSIGN(token.text, string_member(entry, "content"));
@@ -106,6 +108,9 @@ class JsonBuilder {
       // A token that the model has already keeps the model's id.
       const auto known = parts_->vocabulary.find(token.text);
       const int64_t final_id = known ? *known : *id_in_file;
+      // One id for an ordinary text and a special one would let the first spell the second.
+      if (taken.emplace(final_id, token.text).first->second != token.text)
+        return format_error("two added tokens have the id " + std::to_string(final_id));
       LAHAR_TRY(parts_->vocabulary.set(final_id, token.text, token.special ? TokenType::kControl : TokenType::kUserDefined,
                                        file_.vocab.size() + tokens->size()));
       token.id = static_cast<int32_t>(final_id);
