@@ -15,10 +15,11 @@ using gpu::ShaderId;
 using quant::WeightFormat;
 
 constexpr uint32_t kGemvRows = 16;  // of x
-constexpr uint32_t kGemmTile = 64;  // of gemm.comp, both ways
+constexpr uint32_t kGemmTile = 64;  // of gemm.comp and gemm_coop.comp, both ways
 
 constexpr uint16_t kLastFormat = static_cast<uint16_t>(WeightFormat::kCount) - 1;
 static_assert(static_cast<uint16_t>(ShaderId::gemv_i8) == static_cast<uint16_t>(ShaderId::gemv_f32) + kLastFormat);
+static_assert(static_cast<uint16_t>(ShaderId::gemm_coop_i8) == static_cast<uint16_t>(ShaderId::gemm_coop_f32) + kLastFormat);
 static_assert(static_cast<uint16_t>(ShaderId::gemm_i8) == static_cast<uint16_t>(ShaderId::gemm_f32) + kLastFormat);
 
 // Columns that one load of the kernels covers: 16 bytes of plane 0.
@@ -60,26 +61,34 @@ void record(gpu::Recorder& recorder, const MatmulParams& p, const quant::Layout&
 struct GemvShape {
   uint32_t rows;  // of W for each team of one subgroup
   uint32_t x_rows;
+  uint32_t subgroup;
   uint32_t teams;  // in a workgroup
 };
 
-// Registers hold rows * x_rows sums, and the weights of `rows` rows: fewer rows where there are many of x.
-GemvShape gemv_shape(const gpu::Caps& caps, uint32_t bucket) {
+// Registers hold rows * x_rows sums, and the weights of `rows` rows: fewer rows where there are many of x, or much to a
+// unit.
+GemvShape gemv_shape(const gpu::Caps& caps, WeightFormat format, uint32_t bucket, bool gated) {
   const uint32_t x_rows = power_of_two_at_least(bucket);
-  const uint32_t rows = x_rows <= 2 ? 4 : 2;
-  return {rows, x_rows, subgroups_for(caps, 128)};
+  const bool wide = unit_columns(format) > 16;
+  uint32_t rows = x_rows == 1 && unit_columns(format) <= 8 ? 4 : 2;
+  if (x_rows == 16 && !gated) rows = 1;
+  // Where a driver offers subgroups of 8 or 16 to 32, the wider they are the fewer registers a lane has.
+  uint32_t subgroup = caps.subgroup_size;
+  if (caps.subgroup_size_control && caps.min_subgroup_size <= 16 && caps.max_subgroup_size >= 32)
+    subgroup = x_rows >= 8 || (wide && (x_rows >= 2 || gated)) ? caps.min_subgroup_size : 16;
+  return {rows, x_rows, subgroup, std::max(1u, subgroups_for(caps, 128) * caps.subgroup_size / subgroup)};
 }
 
 gpu::KernelDesc describe_gemv(const gpu::Caps& caps, WeightFormat format, uint32_t bucket, uint32_t flags, Activation glu) {
-  const GemvShape s = gemv_shape(caps, bucket);
+  const GemvShape s = gemv_shape(caps, format, bucket, glu != Activation::kNone);
   return {.shader = for_format(ShaderId::gemv_f32, format),
-          .constants = {s.teams * caps.subgroup_size, 1, 1, {s.rows, s.x_rows, s.teams, flags, static_cast<uint32_t>(glu)}},
-          .subgroup_size = caps.subgroup_size};
+          .constants = {s.teams * s.subgroup, 1, 1, {s.rows, s.x_rows, s.teams, flags, static_cast<uint32_t>(glu)}},
+          .subgroup_size = s.subgroup};
 }
 
 void record_gemv(gpu::Recorder& recorder, const MatmulParams& p, const quant::Layout& shape) {
   const gpu::Caps& caps = recorder.device().caps();
-  const GemvShape s = gemv_shape(caps, p.step.bucket);
+  const GemvShape s = gemv_shape(caps, p.w->format, p.step.bucket, p.glu != Activation::kNone);
   const uint32_t rows = p.glu == Activation::kNone ? s.rows : s.rows / 2;
   const uint32_t flags = flags_of(p);
   record(recorder, p, shape, describe_gemv(caps, p.w->format, p.step.bucket, flags, p.glu),
@@ -88,6 +97,39 @@ void record_gemv(gpu::Recorder& recorder, const MatmulParams& p, const quant::La
 
 gpu::KernelDesc describe_gemm(WeightFormat format, uint32_t flags) {
   return {.shader = for_format(ShaderId::gemm_f32, format), .constants = {256, 1, 1, {flags}}, .subgroup_size = 0};
+}
+
+// The device's shape of matrices that the kernel's parts of 32 x 32 x 32 are made of; the largest. All zero without one.
+gpu::CooperativeMatrixShape coop_shape(const gpu::Caps& caps) {
+  gpu::CooperativeMatrixShape best;
+  for (const gpu::CooperativeMatrixShape& s : caps.cooperative_matrix_shapes)
+    if (s.m > 0 && 32 % s.m == 0 && 32 % s.n == 0 && 32 % s.k == 0 && s.k % 4 == 0 &&
+        s.m * s.n * s.k > best.m * best.n * best.k)
+      best = s;
+  return best;
+}
+
+gpu::KernelDesc describe_coop(const gpu::Caps& caps, WeightFormat format, uint32_t flags) {
+  const gpu::CooperativeMatrixShape s = coop_shape(caps);
+  // Where a driver offers subgroups of 8 or 16 to 32, its matrices are those of the narrowest.
+  const bool narrow = caps.subgroup_size_control && caps.min_subgroup_size <= 16 && caps.max_subgroup_size >= 32;
+  const uint32_t subgroup = narrow ? caps.min_subgroup_size : caps.subgroup_size;
+  return {.shader = for_format(ShaderId::gemm_coop_f32, format),
+          .constants = {4 * subgroup, 1, 1, {flags, s.m, s.n, s.k}},
+          .subgroup_size = subgroup};
+}
+
+void record_coop(gpu::Recorder& recorder, const MatmulParams& p, const quant::Layout& shape) {
+  const gpu::Caps& caps = recorder.device().caps();
+  const gpu::GroupCount rows = spread_groups(ceil_div(p.w->rows, kGemmTile), caps);
+  record(recorder, p, shape, describe_coop(caps, p.w->format, flags_of(p)),
+         {ceil_div(p.step.bucket, kGemmTile), rows.x, rows.y});
+}
+
+bool can_coop(const gpu::Caps& caps, const MatmulParams& p) {
+  const gpu::ShaderInfo shader = gpu::shader_info(for_format(ShaderId::gemm_coop_f32, p.w->format));
+  return p.precision == Precision::kDefault && caps.has(shader.required_features) && !shader.spirv.empty() &&
+         coop_shape(caps).m > 0 && caps.max_shared_memory >= 32768 && (p.glu == Activation::kNone || !p.logit_rows);
 }
 
 void record_gemm(gpu::Recorder& recorder, const MatmulParams& p, const quant::Layout& shape) {
@@ -118,6 +160,8 @@ Status record_unfused(gpu::Recorder& recorder, const MatmulParams& p, const quan
 MatmulVariant choose(const gpu::Caps& caps, const MatmulParams& p) {
   for (const MatmulVariant variant : {MatmulVariant::kLine, MatmulVariant::kGemv})
     if (can_matmul(caps, variant, p)) return variant;
+  // F32 weights were kept as such for their precision.
+  if (!caps.is_cpu() && p.w->format != WeightFormat::kF32 && can_coop(caps, p)) return MatmulVariant::kCoop;
   return MatmulVariant::kGemm;
 }
 
@@ -127,6 +171,7 @@ bool can_matmul(const gpu::Caps& caps, MatmulVariant variant, const MatmulParams
   switch (variant) {
     case MatmulVariant::kGemv: return p.step.bucket <= kGemvRows;
     case MatmulVariant::kGemm: return caps.max_workgroup_invocations >= 256 && (p.glu == Activation::kNone || !p.logit_rows);
+    case MatmulVariant::kCoop: return can_coop(caps, p);
     case MatmulVariant::kLine: return line_shape(caps, p).rows > 0;
     case MatmulVariant::kAuto: break;
   }
@@ -144,8 +189,9 @@ Status matmul_with(gpu::Recorder& recorder, const MatmulParams& p, MatmulVariant
     record_gemv(recorder, p, shape);
     return {};
   }
-  if (p.glu != Activation::kNone) return record_unfused(recorder, p, shape, record_gemm);
-  record_gemm(recorder, p, shape);
+  const auto record_tiles = variant == MatmulVariant::kCoop ? record_coop : record_gemm;
+  if (p.glu != Activation::kNone) return record_unfused(recorder, p, shape, record_tiles);
+  record_tiles(recorder, p, shape);
   return {};
 }
 
@@ -162,7 +208,10 @@ void list_matmul_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>& ou
         out.push_back(describe_gemv(caps, format, bucket, flags, Activation::kNone));
       out.push_back(describe_gemv(caps, format, bucket, 0, Activation::kSilu));
     }
-    for (const uint32_t flags : {0u, kMatmulBias, kMatmulResidual, kMatmulTail}) out.push_back(describe_gemm(format, flags));
+    for (const uint32_t flags : {0u, kMatmulBias, kMatmulResidual, kMatmulTail}) {
+      out.push_back(describe_gemm(format, flags));
+      if (coop_shape(caps).m > 0) out.push_back(describe_coop(caps, format, flags));
+    }
   }
   list_line_kernels(caps, out);
 }

@@ -12,6 +12,7 @@ enum class MatmulVariant {
   kAuto,
   kGemv,  // a subgroup along the columns of W; up to 16 rows of x
   kGemm,  // fp32 tiles in shared memory; any number of rows of x
+  kCoop,  // cooperative matrices, fp16 operands; any number of rows of x, Precision::kDefault alone
   kLine,  // straight-line code over CPU vectors; any number of rows of x
 };
 

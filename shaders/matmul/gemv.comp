@@ -21,30 +21,39 @@ layout(push_constant, scalar) uniform Push { MatmulPush p; };
 
 const uint kSplit = GLU == 0 ? NR : NR / 2;  // rows of y that a team computes
 
+float sum[NR * NT];
+Unit w[NR];
+uint x_offset[NT];
+
+// Group i of the units in w times the same columns of x.
+void multiply(uint unit, uint i) {
+  const uint column = column4(unit, i);
+  vec4 w4[NR];
+  [[unroll]] for (uint r = 0; r < NR; ++r) w4[r] = decode4(w[r], i);
+  [[unroll]] for (uint t = 0; t < NT; ++t) {
+    const vec4 x4 = load_x4(p.x, x_offset[t], column);
+    [[unroll]] for (uint r = 0; r < NR; ++r) sum[r * NT + t] += dot(w4[r], x4);
+  }
+}
+
 void compute(uint first) {
   const uint left = p.rows - first;
   const Weights gate = weights_at(the_weights(), first);
   const Weights up = weights_at(the_weights(), first + p.rows);  // used with GLU alone
-  uint x_offset[NT];
   [[unroll]] for (uint t = 0; t < NT; ++t) x_offset[t] = source_row(min(t, p.bucket - 1)) * (4 * p.x_stride);
-  float sum[NR * NT];
   [[unroll]] for (uint i = 0; i < NR * NT; ++i) sum[i] = 0;
 
   const uint units = (p.cols + kUnit - 1) / kUnit;
   for (uint unit = gl_SubgroupInvocationID; unit < units; unit += gl_SubgroupSize) {
-    Unit w[NR];
     [[unroll]] for (uint r = 0; r < NR; ++r) {
       if (r < kSplit) w[r] = load_unit(gate, min(r, left - 1), unit);
       else w[r] = load_unit(up, min(r - kSplit, left - 1), unit);
     }
-    [[unroll]] for (uint i = 0; i < kUnit / 4; ++i) {
-      const uint column = column4(unit, i);
-      vec4 w4[NR];
-      [[unroll]] for (uint r = 0; r < NR; ++r) w4[r] = decode4(w[r], i);
-      [[unroll]] for (uint t = 0; t < NT; ++t) {
-        const vec4 x4 = load_x4(p.x, x_offset[t], column);
-        [[unroll]] for (uint r = 0; r < NR; ++r) sum[r * NT + t] += dot(w4[r], x4);
-      }
+    // Unrolled, compilers load all of x ahead, and run out of registers when that is many rows.
+    if (NT <= 2) {
+      [[unroll]] for (uint i = 0; i < kUnit / 4; ++i) multiply(unit, i);
+    } else {
+      [[dont_unroll]] for (uint i = 0; i < kUnit / 4; ++i) multiply(unit, i);
     }
   }
 

@@ -146,7 +146,7 @@ int main(int argc, char** argv) {
   if (argc > 4)
     for (const auto& [name, value] :
          {std::pair{"gemv", ops::MatmulVariant::kGemv}, std::pair{"gemm", ops::MatmulVariant::kGemm},
-          std::pair{"line", ops::MatmulVariant::kLine}})
+          std::pair{"line", ops::MatmulVariant::kLine}, std::pair{"coop", ops::MatmulVariant::kCoop}})
       if (std::string(argv[4]) == name) variant = value;
   ops::LineShape line;
   if (argc > 5 && std::sscanf(argv[5], "%u,%u,%u", &line.rows, &line.x_rows, &line.chunks) != 3) return 2;

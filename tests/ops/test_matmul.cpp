@@ -17,7 +17,7 @@ struct Case {
   WeightFormat format = WeightFormat::kF32;
   uint32_t rows = 37, cols = 256, bucket = 1, used = 1, group = 0;
   bool bias = false, residual = false, in_place = false, gather = false;
-  float scale = 1, softcap = 0, residual_scale = 1;
+  float scale = 1, softcap = 0, residual_scale = 1, x_range = 1;
   Activation glu = Activation::kNone;
   ops::Precision precision = ops::Precision::kDefault;
   uint32_t pad = 4;  // floats between rows
@@ -32,8 +32,9 @@ struct Case {
   }
 };
 
-constexpr const char* kNames[] = {"auto", "gemv", "gemm", "line"};
-const std::vector<MatmulVariant> kVariants = {MatmulVariant::kGemv, MatmulVariant::kGemm, MatmulVariant::kLine};
+constexpr const char* kNames[] = {"auto", "gemv", "gemm", "coop", "line"};
+const std::vector<MatmulVariant> kVariants = {MatmulVariant::kGemv, MatmulVariant::kGemm, MatmulVariant::kCoop,
+                                              MatmulVariant::kLine};
 
 double activate(Activation kind, double x) {
   switch (kind) {
@@ -58,7 +59,7 @@ class Rig {
     y_width_ = c.glu == Activation::kNone ? c.rows : c.rows / 2;
     x_stride_ = padded(c.cols, c.pad), y_stride_ = padded(y_width_, c.pad), scratch_stride_ = padded(c.rows, c.pad);
     w_ = random_matrix(device, c.format, c.rows, c.cols, c.seed, c.group);
-    x_ = random_floats(size_t{x_rows_} * c.cols, c.seed + 10);
+    x_ = random_floats(size_t{x_rows_} * c.cols, c.seed + 10, -c.x_range, c.x_range);
     bias_ = random_floats(c.rows, c.seed + 11);
     residual_ = random_floats(size_t{c.bucket} * y_width_, c.seed + 12);
     if (c.gather) {
@@ -174,7 +175,8 @@ class Matmul : public GpuTest {
       Rig rig(device(), c);
       if (!ops::can_matmul(device().caps(), variant, rig.params())) continue;
       run(device(), [&](gpu::Recorder& r) { return ops::matmul_with(r, rig.params(), variant); });
-      rig.check(kBound);
+      // Both operands are rounded to fp16, 2^13 times as coarse as fp32.
+      rig.check(variant == MatmulVariant::kCoop ? 3 * 8192 : kBound);
       if (HasFatalFailure() || HasNonfatalFailure()) return;
     }
   }
@@ -265,6 +267,11 @@ TEST_F(Matmul, NothingInUseWritesNothing) {
 TEST_F(Matmul, SubnormalAndNegativeFp8) {
   // Every byte but the two NaNs, in one row.
   check({.format = WeightFormat::kF8, .rows = 5, .cols = 1024, .bucket = 1, .used = 1, .group = 128, .seed = 3});
+}
+
+TEST_F(Matmul, ResidualStreamsThatOverflowHalves) {
+  for (const float range : {3e6f, 1e-6f})
+    check({.format = WeightFormat::kQ8_0, .rows = 70, .cols = 96, .bucket = 66, .used = 66, .x_range = range});
 }
 
 TEST_F(Matmul, ManyRows) {
