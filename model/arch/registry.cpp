@@ -197,6 +197,9 @@ Result<ModelSpec> read_model_spec(const ModelSource& source, uint32_t context, c
   if (architecture == nullptr)
     return Error{ErrorCode::kUnsupported, source.name() + ": architecture " + quote(source.architecture()) +
                                               " is not supported; these are: " + supported_architectures()};
+  if (source.tensors().empty() && source.missing_files().empty())
+    return Error{ErrorCode::kNotFound,
+                 source.name() + ": holds no tensors (a vocabulary alone?), so there is nothing to run"};
   arch::Config config(source);
   LAHAR_TRY(check_quantization(source));
   LAHAR_TRY(check_dense(source, config));
