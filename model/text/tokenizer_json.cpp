@@ -93,7 +93,7 @@ class JsonBuilder {
     if (!tokens->is_array()) return format_error("added_tokens is not an array");
     size_t too_long = 0;
     RegexScratch scratch;
-    std::map<int64_t, std::string> taken;
+    std::map<int64_t, bool> specials;  // of the ids so far
     for (const json& entry : *tokens) {
       AddedToken token;
       LAHAR_ASSIGN(token.text, string_member(entry, "content"));
@@ -109,8 +109,8 @@ class JsonBuilder {
       const auto known = parts_->vocabulary.find(token.text);
       const int64_t final_id = known ? *known : *id_in_file;
       // One id for an ordinary text and a special one would let the first spell the second.
-      if (taken.emplace(final_id, token.text).first->second != token.text)
-        return format_error("two added tokens have the id " + std::to_string(final_id));
+      if (specials.emplace(final_id, token.special).first->second != token.special)
+        return format_error("the id " + std::to_string(final_id) + " belongs to a special token and to one that is not");
       LAHAR_TRY(parts_->vocabulary.set(final_id, token.text, token.special ? TokenType::kControl : TokenType::kUserDefined,
                                        file_.vocab.size() + tokens->size()));
       token.id = static_cast<int32_t>(final_id);
