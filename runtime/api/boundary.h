@@ -46,6 +46,15 @@ lahar_status guard(ErrorText* errors, const Body& body) noexcept {
   } catch (...) { return fail(current_exception_error()); }
 }
 
+// An enum that a C caller has set, which may be none of its values: C++ must not load it as that enum.
+template <typename Enum>
+int raw_value(const Enum& value) {
+  static_assert(sizeof(Enum) == sizeof(int));
+  int raw = 0;
+  std::memcpy(&raw, &value, sizeof(raw));
+  return raw;
+}
+
 inline Error null_argument(const char* name) {
   return {ErrorCode::kInvalidArgument, std::string(name) + " must not be NULL"};
 }

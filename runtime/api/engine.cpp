@@ -24,14 +24,15 @@ Result<OpenOptions> open_options(const lahar_engine_options& o, const Log& log) 
   open.engine.chunk = o.chunk;
   open.engine.precision = o.full_precision ? ops::Precision::kF32 : ops::Precision::kDefault;
   open.engine.memory_cap = o.memory_cap;
-  switch (o.quantize) {
+  const int quantize = raw_value(o.quantize);
+  switch (quantize) {
     case LAHAR_QUANTIZE_NONE: open.quantize = Quantize::kNone; break;
     case LAHAR_QUANTIZE_INT8: open.quantize = Quantize::kInt8; break;
     case LAHAR_QUANTIZE_INT4: open.quantize = Quantize::kInt4; break;
     case LAHAR_QUANTIZE_FP8: open.quantize = Quantize::kFp8; break;
     default:
       return Error{ErrorCode::kInvalidArgument,
-                   "lahar_engine_options.quantize is " + std::to_string(o.quantize) + ", which is none of lahar_quantize"};
+                   "lahar_engine_options.quantize is " + std::to_string(quantize) + ", which is none of lahar_quantize"};
   }
   open.engine.log = open.load.log = log;
   if (o.progress != nullptr) {

@@ -80,7 +80,7 @@ Status list_devices(RuntimeState& runtime, lahar_device* devices, size_t capacit
 Status create_runtime(const lahar_runtime_options* options, lahar_runtime** out) {
   lahar_runtime_options o = LAHAR_RUNTIME_OPTIONS_INIT;
   if (options != nullptr) LAHAR_TRY(read_struct(options, "lahar_runtime_options", o));
-  const auto level = static_cast<LogLevel>(std::clamp<int>(o.log_level, LAHAR_LOG_DEBUG, LAHAR_LOG_ERROR));
+  const auto level = static_cast<LogLevel>(std::clamp<int>(raw_value(o.log_level), LAHAR_LOG_DEBUG, LAHAR_LOG_ERROR));
   const Log log = o.log == nullptr ? Log() : Log(log_sink(o.log, o.log_user), level);
   *out = new lahar_runtime{std::make_shared<RuntimeState>(log)};
   return {};

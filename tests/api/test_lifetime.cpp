@@ -159,6 +159,26 @@ TEST_F(LifetimeTest, CancelSparesWhoWaits) {
   EXPECT_EQ(late.text, kAnswer);
 }
 
+// Its prompt is still being made into tokens.
+TEST_F(LifetimeTest, CancelBeforeItBegins) {
+  bool called = false;
+  const auto outcome = engine->state->generate([&]() -> Result<api::GenerateCall> {
+    lahar_cancel(engine.get());
+    api::GenerateCall call;
+    call.prompt = {5, 6, 7};
+    call.user = &called;
+    call.callback = [](void* user, const lahar_token*) {
+      *static_cast<bool*>(user) = true;
+      return 0;
+    };
+    return call;
+  });
+  ASSERT_TRUE(outcome.ok());
+  EXPECT_EQ(outcome->reason, StopReason::kCancelled);
+  EXPECT_FALSE(called);
+  EXPECT_EQ(answer().text, kAnswer);
+}
+
 TEST_F(LifetimeTest, DestroyInsideTheCallback) {
   int calls = 0;
   lahar_engine* handle = engine.release();
