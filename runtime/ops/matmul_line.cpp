@@ -14,7 +14,7 @@ constexpr uint16_t kLastFormat = static_cast<uint16_t>(WeightFormat::kCount) - 1
 static_assert(static_cast<uint16_t>(ShaderId::line_i8) == static_cast<uint16_t>(ShaderId::line_f32) + kLastFormat);
 
 // Products that one subgroup computes in straight-line code: what a driver compiles in half a second.
-constexpr uint32_t kMostProducts = 3200;
+constexpr uint32_t kMostProducts = 2000;
 
 // Columns at which a row may be cut.
 uint32_t cut_columns(WeightFormat format, uint32_t cols, uint32_t group, uint32_t lanes) {
@@ -40,7 +40,6 @@ LineShape shape_for(const gpu::Caps& caps, WeightFormat format, uint32_t cols, u
   const uint32_t lanes = caps.subgroup_size;
   const gpu::ShaderInfo shader = gpu::shader_info(for_format(ShaderId::line_f32, format));
   if (!caps.is_cpu() || (lanes != 4 && lanes != 8 && lanes != 16) || !caps.has(shader.required_features)) return {};
-  // Vectors of 16 columns are what a scale of its own may cover.
   LineShape s;
   s.x_rows = std::min(bucket, 4u);
   s.rows = bucket == 1 ? 8 : bucket == 2 ? 8 : 6;

@@ -97,8 +97,11 @@ const uint kSegment = 32 / LANES;
 Head load_head(Weights row, uint segment) { return Head(vec2(half_at(row.plane1 + uint64_t(segment * 2))), vec2(0)); }
 Raw load_raw(Weights row, uint s) { return Raw(float(lane_i8(row.plane0 + uint64_t(s * LANES), LANES))); }
 #elif FORMAT >= 8
-const uint kSegment = GROUP / LANES;
-Head load_head(Weights row, uint segment) { return Head(vec2(LoadF1(row.plane1 + uint64_t(segment * 4)).v), vec2(0)); }
+// A part of a group: groups are multiples of 16 columns.
+const uint kSegment = (GROUP % 32 == 0 ? 32 : 16) / LANES;
+Head load_head(Weights row, uint segment) {
+  return Head(vec2(LoadF1(row.plane1 + uint64_t(segment * kSegment * LANES / GROUP * 4)).v), vec2(0));
+}
 Raw load_raw(Weights row, uint s) {
 #if FORMAT == 8
   return Raw(from_e4m3(lane_u8(row.plane0 + uint64_t(s * LANES), lane_columns(s, 4))));

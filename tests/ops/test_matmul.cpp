@@ -22,6 +22,8 @@ struct Case {
   ops::Precision precision = ops::Precision::kDefault;
   uint32_t pad = 4;  // floats between rows
   uint64_t seed = 1;
+  // Software drivers take seconds to compile these two: not every case runs them.
+  bool line = false, coop = false;
 
   std::string name() const {
     return std::string(to_string(format)) + " " + std::to_string(rows) + "x" + std::to_string(cols) + " bucket " +
@@ -171,6 +173,7 @@ class Matmul : public GpuTest {
   void check(const Case& c) {
     SCOPED_TRACE(c.name());
     for (const MatmulVariant variant : kVariants) {
+      if ((variant == MatmulVariant::kLine && !c.line) || (variant == MatmulVariant::kCoop && !c.coop)) continue;
       SCOPED_TRACE(kNames[int(variant)]);
       Rig rig(device(), c);
       if (!ops::can_matmul(device().caps(), variant, rig.params())) continue;
@@ -206,14 +209,23 @@ TEST_P(MatmulFormat, Shapes) {
              .bucket = bucket,
              .used = bucket,
              .group = group(fitting),
-             .seed = ++seed});
+             .seed = ++seed,
+             .line = rows == 37,
+             .coop = rows == 37 && cols == 97});
     }
 }
 
 TEST_P(MatmulFormat, Buckets) {
   for (const uint32_t bucket : {1u, 2u, 3u, 4u, 5u, 8u, 11u, 16u, 17u, 64u, 100u}) {
     const uint32_t used = bucket - bucket / 3;
-    check({.format = format(), .rows = 37, .cols = fit(format(), 288), .bucket = bucket, .used = used, .seed = bucket});
+    check({.format = format(),
+           .rows = 37,
+           .cols = fit(format(), 288),
+           .bucket = bucket,
+           .used = used,
+           .seed = bucket,
+           .line = bucket == 1 || bucket == 3 || bucket == 100,
+           .coop = bucket >= 64});
   }
 }
 
@@ -228,8 +240,16 @@ TEST_P(MatmulFormat, GatedActivation) {
            .bias = true,
            .scale = 0.7f,
            .glu = glu,
-           .seed = 7});
-  check({.format = format(), .rows = 26, .cols = fit(format(), 300), .bucket = 40, .used = 33, .glu = Activation::kSilu});
+           .seed = 7,
+           .line = glu == Activation::kSilu || glu == Activation::kGelu});
+  check({.format = format(),
+         .rows = 26,
+         .cols = fit(format(), 300),
+         .bucket = 40,
+         .used = 33,
+         .glu = Activation::kSilu,
+         .line = true,
+         .coop = format() == WeightFormat::kQ8_0});
 }
 
 std::string format_name(const ::testing::TestParamInfo<int>& info) {
@@ -240,7 +260,8 @@ INSTANTIATE_TEST_SUITE_P(All, MatmulFormat, ::testing::Range(0, int(WeightFormat
 TEST_F(Matmul, Options) {
   for (const uint32_t bucket : {1u, 5u, 24u}) {
     const uint32_t used = bucket == 1 ? 1 : bucket - 1;
-    const Case base{.format = WeightFormat::kF16, .rows = 41, .cols = 100, .bucket = bucket, .used = used};
+    const Case base{
+        .format = WeightFormat::kF16, .rows = 41, .cols = 100, .bucket = bucket, .used = used, .line = bucket != 5};
     const auto with = [&](auto&& change) {
       Case c = base;
       change(c);
@@ -251,32 +272,54 @@ TEST_F(Matmul, Options) {
     with([](Case& c) { c.softcap = 1.5f, c.scale = 3; });
     with([](Case& c) { c.residual = true, c.residual_scale = 0.22f; });
     with([](Case& c) { c.residual = c.in_place = true; });
-    with([](Case& c) { c.residual = c.in_place = c.bias = true, c.scale = 2, c.softcap = 3, c.residual_scale = -1; });
+    with([](Case& c) {
+      c.residual = c.in_place = c.bias = true, c.scale = 2, c.softcap = 3, c.residual_scale = -1;
+      c.coop = c.bucket > 16;
+    });
     with([](Case& c) { c.gather = true; });
-    with([](Case& c) { c.gather = c.bias = true, c.softcap = 2, c.scale = 0.5f; });
+    with([](Case& c) { c.gather = c.bias = true, c.softcap = 2, c.scale = 0.5f, c.coop = c.bucket > 16; });
     with([](Case& c) { c.pad = 0, c.cols = 128; });
     with([](Case& c) { c.pad = 60, c.residual = true; });
   }
 }
 
 TEST_F(Matmul, NothingInUseWritesNothing) {
-  check({.rows = 33, .cols = 64, .bucket = 4, .used = 0});
-  check({.rows = 33, .cols = 64, .bucket = 70, .used = 0});
+  check({.rows = 33, .cols = 64, .bucket = 4, .used = 0, .line = true});
+  check({.rows = 33, .cols = 64, .bucket = 70, .used = 0, .line = true, .coop = true});
 }
 
 TEST_F(Matmul, SubnormalAndNegativeFp8) {
   // Every byte but the two NaNs, in one row.
-  check({.format = WeightFormat::kF8, .rows = 5, .cols = 1024, .bucket = 1, .used = 1, .group = 128, .seed = 3});
+  check(
+      {.format = WeightFormat::kF8, .rows = 5, .cols = 1024, .bucket = 1, .used = 1, .group = 128, .seed = 3, .line = true});
 }
 
 TEST_F(Matmul, ResidualStreamsThatOverflowHalves) {
   for (const float range : {3e6f, 1e-6f})
-    check({.format = WeightFormat::kQ8_0, .rows = 70, .cols = 96, .bucket = 66, .used = 66, .x_range = range});
+    check({.format = WeightFormat::kQ8_0,
+           .rows = 70,
+           .cols = 96,
+           .bucket = 66,
+           .used = 66,
+           .x_range = range,
+           .line = true,
+           .coop = true});
 }
 
 TEST_F(Matmul, ManyRows) {
-  check({.format = WeightFormat::kQ8_0, .rows = 5003, .cols = 64, .bucket = 2, .used = 2});
-  check({.format = WeightFormat::kF16, .rows = 3001, .cols = 40, .bucket = 65, .used = 65});
+  check({.format = WeightFormat::kQ8_0, .rows = 5003, .cols = 64, .bucket = 2, .used = 2, .line = true});
+  check({.format = WeightFormat::kF16, .rows = 3001, .cols = 40, .bucket = 65, .used = 65, .line = true, .coop = true});
+}
+
+TEST_F(Matmul, LineShapes) {
+  const Case c{.format = WeightFormat::kQ4_0, .rows = 23, .cols = 576, .bucket = 11, .used = 10};
+  if (ops::line_shape(device().caps(), Rig(device(), c).params()).rows == 0) GTEST_SKIP() << "needs a CPU device";
+  for (const ops::LineShape& shape : {ops::LineShape{1, 1, 9}, {2, 5, 6}, {3, 2, 3}, {5, 3, 18}, {16, 1, 2}}) {
+    SCOPED_TRACE(std::to_string(shape.rows) + " " + std::to_string(shape.x_rows) + " " + std::to_string(shape.chunks));
+    Rig rig(device(), c);
+    run(device(), [&](gpu::Recorder& r) { return ops::matmul_line(r, rig.params(), shape); });
+    rig.check(kBound);
+  }
 }
 
 TEST_F(Matmul, DeclaredReadsAndWrites) {
