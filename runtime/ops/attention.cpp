@@ -24,10 +24,10 @@ struct DecodeForm {
 };
 
 // Lanes of a team: close to eight dims a lane, without idle lanes where the head allows it.
-uint32_t team_size(const gpu::Caps& caps, uint32_t quads) {
-  const uint32_t widest = std::min(caps.subgroup_size, power_of_two_at_least(quads));
+uint32_t team_size(const gpu::Caps& caps, uint32_t subgroup, uint32_t quads) {
+  const uint32_t widest = std::min(subgroup, power_of_two_at_least(quads));
   if (caps.is_cpu()) return widest;  // one team a subgroup, so that addresses of pages are the same for all its lanes
-  const uint32_t ideal = std::min(caps.subgroup_size, power_of_two_at_least(ceil_div(quads, 2)));
+  const uint32_t ideal = std::min(subgroup, power_of_two_at_least(ceil_div(quads, 2)));
   for (uint32_t team = ideal; team * 4 >= ideal && team > 1; team /= 2)
     if (quads % team == 0) return team;
   return ideal;
@@ -35,19 +35,20 @@ uint32_t team_size(const gpu::Caps& caps, uint32_t quads) {
 
 gpu::KernelDesc describe_decode(const gpu::Caps& caps, const DecodeForm& f) {
   const uint32_t quads = f.head_dim / 4;
-  const uint32_t team = team_size(caps, quads);
+  const uint32_t size = narrow_subgroup(caps);
+  const uint32_t team = team_size(caps, size, quads);
   const uint32_t lane_quads = ceil_div(quads, team);
   // Registers: a query and its accumulator take 8 floats a quad.
-  const uint32_t most = std::clamp((caps.is_cpu() ? 16 : 8) / lane_quads, 1u, 4u);
+  const uint32_t most = std::clamp((caps.is_cpu() ? 16 : few_registers(caps) ? 4 : 8) / lane_quads, 1u, 4u);
   const uint32_t queries = ceil_div(f.group, ceil_div(f.group, most));
-  const uint32_t subgroups = subgroups_for(caps, 128, 128);
+  const uint32_t subgroups = subgroups_of(caps, size, 128, 128);
   return {.shader = gpu::ShaderId::attention_decode,
-          .constants = {subgroups * caps.subgroup_size,
+          .constants = {subgroups * size,
                         1,
                         1,
-                        {subgroups, caps.subgroup_size, team, lane_quads, f.head_dim, f.group, queries, f.splits,
+                        {subgroups, size, team, lane_quads, f.head_dim, f.group, queries, f.splits,
                          static_cast<uint32_t>(f.type), f.softcap ? 1u : 0u}},
-          .subgroup_size = caps.subgroup_size};
+          .subgroup_size = size};
 }
 
 gpu::KernelDesc describe_merge(const gpu::Caps& caps, uint32_t head_dim, uint32_t splits) {
@@ -73,6 +74,7 @@ gpu::KernelDesc describe_prefill(const gpu::Caps& caps, const PrefillForm& f) {
             .constants = {caps.subgroup_size, 1, 1, {f.head_dim, f.group, items, keys, type, softcap}},
             .subgroup_size = caps.subgroup_size};
   }
+  // The kernel has no subgroup operations: the driver chooses their size.
   return {.shader = gpu::ShaderId::attention_prefill_tile,
           .constants = {128, 1, 1, {f.head_dim, f.group, ceil_div(f.head_dim, 64), type, softcap}}};
 }
@@ -175,20 +177,18 @@ Status attention(gpu::Recorder& recorder, const AttentionParams& p) {
 }
 
 void list_attention_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>& out) {
-  for (const uint32_t dim : {32u, 64u, 80u, 96u, 128u, 256u})
-    for (const KvType type : {KvType::kF16, KvType::kF32})
-      for (const uint32_t group : {1u, 3u, 4u, 8u})
-        for (const bool softcap : {false, true})
-          for (const uint32_t splits : {1u, 16u})
-            out.push_back(describe_decode(
-                caps, {.group = group, .head_dim = dim, .splits = splits, .type = type, .softcap = softcap}));
+  const auto add = [&](uint32_t dim, KvType type, uint32_t group, bool softcap, uint32_t splits) {
+    out.push_back(
+        describe_decode(caps, {.group = group, .head_dim = dim, .splits = splits, .type = type, .softcap = softcap}));
+    out.push_back(describe_prefill(caps, {.group = group, .head_dim = dim, .type = type, .softcap = softcap}));
+  };
   for (const uint32_t dim : {32u, 64u, 80u, 96u, 128u, 256u}) {
+    for (const uint32_t group : {1u, 3u, 4u, 8u}) add(dim, KvType::kF16, group, false, 16);
+    add(dim, KvType::kF32, 4, false, 16);
     out.push_back(describe_merge(caps, dim, 16));
-    for (const KvType type : {KvType::kF16, KvType::kF32})
-      for (const uint32_t group : {1u, 4u})
-        for (const bool softcap : {false, true})
-          out.push_back(describe_prefill(caps, {.group = group, .head_dim = dim, .type = type, .softcap = softcap}));
   }
+  add(128, KvType::kF16, 4, false, 1);
+  add(256, KvType::kF16, 2, true, 16);
 }
 
 }  // namespace lahar::ops

@@ -65,11 +65,25 @@ inline bool same_rows(const Activations& a, const Activations& b) {
 
 // How many full subgroups a workgroup of about `lanes` invocations has. One on a CPU, where lanes are vector elements and
 // barriers between subgroups cost far more than they bring.
-inline uint32_t subgroups_for(const gpu::Caps& caps, uint32_t lanes, uint32_t most = 256) {
+inline uint32_t subgroups_of(const gpu::Caps& caps, uint32_t size, uint32_t lanes, uint32_t most) {
   if (caps.is_cpu()) return 1;
-  const uint32_t size = caps.subgroup_size;
-  const uint32_t limit = std::max(1u, std::min(most, caps.max_workgroup_invocations) / size);
+  // 16 subgroups are within maxComputeWorkgroupSubgroups everywhere.
+  const uint32_t limit = std::clamp(std::min(most, caps.max_workgroup_invocations) / size, 1u, 16u);
   return std::clamp(ceil_div(lanes, size), 1u, limit);
+}
+
+inline uint32_t subgroups_for(const gpu::Caps& caps, uint32_t lanes, uint32_t most = 256) {
+  return subgroups_of(caps, caps.subgroup_size, lanes, most);
+}
+
+// Where registers are shared out among the lanes of a subgroup whose size can be chosen from 16 or less on (Intel), wide
+// subgroups make kernels with much state spill.
+inline bool few_registers(const gpu::Caps& caps) {
+  return caps.subgroup_size_control && caps.min_subgroup_size <= 16 && caps.min_subgroup_size < caps.max_subgroup_size;
+}
+// The subgroup size for such kernels.
+inline uint32_t narrow_subgroup(const gpu::Caps& caps) {
+  return few_registers(caps) ? std::min(16u, caps.subgroup_size) : caps.subgroup_size;
 }
 
 inline uint32_t bits_of(float v) { return __builtin_bit_cast(uint32_t, v); }

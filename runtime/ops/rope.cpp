@@ -17,16 +17,17 @@ struct Form {
 };
 
 gpu::KernelDesc describe(const gpu::Caps& caps, const Form& f) {
-  const uint32_t team = std::min(power_of_two_at_least(f.head_dim / 4), caps.subgroup_size);
+  const uint32_t size = narrow_subgroup(caps);
+  const uint32_t team = std::min(power_of_two_at_least(f.head_dim / 4), size);
   const uint32_t units = f.heads + 2 * f.kv_heads;
-  const uint32_t subgroups = subgroups_for(caps, units * team, f.qk_norm == QkNorm::kFull ? 256 : 128);
+  const uint32_t subgroups = subgroups_of(caps, size, units * team, f.qk_norm == QkNorm::kFull ? 256 : 128);
   return {.shader = gpu::ShaderId::rope_kv,
-          .constants = {subgroups * caps.subgroup_size,
+          .constants = {subgroups * size,
                         1,
                         1,
                         {subgroups, team, f.heads, f.kv_heads, f.head_dim, f.rope_dims, static_cast<uint32_t>(f.pairing),
                          static_cast<uint32_t>(f.qk_norm), static_cast<uint32_t>(f.type)}},
-          .subgroup_size = caps.subgroup_size};
+          .subgroup_size = size};
 }
 
 Status check(const RopeKvParams& p, const gpu::Caps& caps) {
@@ -105,17 +106,20 @@ Status rope_kv(gpu::Recorder& recorder, const RopeKvParams& p) {
 }
 
 void list_rope_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>& out) {
-  for (const uint32_t dim : {32u, 64u, 80u, 96u, 128u, 256u})
+  const auto add = [&](uint32_t dim, RopePairing pairing, QkNorm qk_norm, KvType type) {
+    out.push_back(describe(caps, {.heads = 16,
+                                  .kv_heads = 4,
+                                  .head_dim = dim,
+                                  .rope_dims = pairing == RopePairing::kNone ? 0 : dim,
+                                  .pairing = pairing,
+                                  .qk_norm = qk_norm,
+                                  .type = type}));
+  };
+  for (const uint32_t dim : {64u, 80u, 128u, 256u})
     for (const RopePairing pairing : {RopePairing::kNone, RopePairing::kHalves, RopePairing::kInterleaved})
-      for (const QkNorm qk_norm : {QkNorm::kNone, QkNorm::kPerHead, QkNorm::kFull})
-        for (const KvType type : {KvType::kF16, KvType::kF32})
-          out.push_back(describe(caps, {.heads = 16,
-                                        .kv_heads = 4,
-                                        .head_dim = dim,
-                                        .rope_dims = pairing == RopePairing::kNone ? 0 : dim,
-                                        .pairing = pairing,
-                                        .qk_norm = qk_norm,
-                                        .type = type}));
+      add(dim, pairing, QkNorm::kNone, KvType::kF16);
+  for (const QkNorm qk_norm : {QkNorm::kNone, QkNorm::kPerHead, QkNorm::kFull})
+    for (const KvType type : {KvType::kF16, KvType::kF32}) add(128, RopePairing::kHalves, qk_norm, type);
 }
 
 }  // namespace lahar::ops

@@ -15,14 +15,16 @@ uint32_t scan_parts(const gpu::Caps& caps, uint32_t vocabulary) {
   return std::clamp(ceil_div(vocabulary, share), 1u, caps.is_cpu() ? 4u : params::kSampleMaxParts);
 }
 
-gpu::KernelDesc describe(const gpu::Caps& caps, gpu::ShaderId shader, uint32_t lanes) {
-  const uint32_t subgroups = subgroups_for(caps, lanes, lanes);
-  return {.shader = shader,
-          .constants = {subgroups * caps.subgroup_size, 1, 1, {subgroups}},
-          .subgroup_size = caps.subgroup_size};
+gpu::KernelDesc describe(const gpu::Caps& caps, gpu::ShaderId shader, uint32_t size, uint32_t lanes) {
+  const uint32_t subgroups = subgroups_of(caps, size, lanes, lanes);
+  return {.shader = shader, .constants = {subgroups * size, 1, 1, {subgroups}}, .subgroup_size = size};
 }
-gpu::KernelDesc describe_scan(const gpu::Caps& caps) { return describe(caps, gpu::ShaderId::sample_scan, 256); }
-gpu::KernelDesc describe_draw(const gpu::Caps& caps) { return describe(caps, gpu::ShaderId::sample_draw, 512); }
+gpu::KernelDesc describe_scan(const gpu::Caps& caps) {
+  return describe(caps, gpu::ShaderId::sample_scan, caps.subgroup_size, 256);
+}
+gpu::KernelDesc describe_draw(const gpu::Caps& caps) {
+  return describe(caps, gpu::ShaderId::sample_draw, narrow_subgroup(caps), 512);
+}
 gpu::KernelDesc describe_advance(const gpu::Caps& caps, bool records) {
   return {.shader = gpu::ShaderId::sample_advance,
           .constants = {caps.subgroup_size, 1, 1, {records ? 1u : 0u}},
