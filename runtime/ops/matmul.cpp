@@ -99,11 +99,11 @@ gpu::KernelDesc describe_gemm(WeightFormat format, uint32_t flags) {
   return {.shader = for_format(ShaderId::gemm_f32, format), .constants = {256, 1, 1, {flags}}, .subgroup_size = 0};
 }
 
-// The device's shape of matrices that the kernel's parts of 32 x 32 x 32 are made of; the largest. All zero without one.
+// The device's shape of matrices that the kernel's parts of 16 x 16 are made of; the largest. All zero without one.
 gpu::CooperativeMatrixShape coop_shape(const gpu::Caps& caps) {
   gpu::CooperativeMatrixShape best;
   for (const gpu::CooperativeMatrixShape& s : caps.cooperative_matrix_shapes)
-    if (s.m > 0 && 32 % s.m == 0 && 32 % s.n == 0 && 32 % s.k == 0 && s.k % 4 == 0 &&
+    if (s.m > 0 && 16 % s.m == 0 && 16 % s.n == 0 && 32 % s.k == 0 && s.k % 4 == 0 &&
         s.m * s.n * s.k > best.m * best.n * best.k)
       best = s;
   return best;
@@ -114,8 +114,9 @@ gpu::KernelDesc describe_coop(const gpu::Caps& caps, WeightFormat format, uint32
   // Where a driver offers subgroups of 8 or 16 to 32, its matrices are those of the narrowest.
   const bool narrow = caps.subgroup_size_control && caps.min_subgroup_size <= 16 && caps.max_subgroup_size >= 32;
   const uint32_t subgroup = narrow ? caps.min_subgroup_size : caps.subgroup_size;
+  const uint32_t part = subgroup < 32 ? 16 : 32;  // sums that a subgroup keeps in registers, squared
   return {.shader = for_format(ShaderId::gemm_coop_f32, format),
-          .constants = {4 * subgroup, 1, 1, {flags, s.m, s.n, s.k}},
+          .constants = {kGemmTile / part * (kGemmTile / part) * subgroup, 1, 1, {flags, s.m, s.n, s.k, part}},
           .subgroup_size = subgroup};
 }
 
@@ -129,7 +130,8 @@ void record_coop(gpu::Recorder& recorder, const MatmulParams& p, const quant::La
 bool can_coop(const gpu::Caps& caps, const MatmulParams& p) {
   const gpu::ShaderInfo shader = gpu::shader_info(for_format(ShaderId::gemm_coop_f32, p.w->format));
   return p.precision == Precision::kDefault && caps.has(shader.required_features) && !shader.spirv.empty() &&
-         coop_shape(caps).m > 0 && caps.max_shared_memory >= 32768 && (p.glu == Activation::kNone || !p.logit_rows);
+         coop_shape(caps).m > 0 && caps.max_shared_memory >= 32768 && caps.max_workgroup_invocations >= 256 &&
+         (p.glu == Activation::kNone || !p.logit_rows);
 }
 
 void record_gemm(gpu::Recorder& recorder, const MatmulParams& p, const quant::Layout& shape) {

@@ -46,8 +46,8 @@ void quantize_q4_0(const Block& x, std::byte* quants, std::byte* scale) {
   for (float v : x)
     if (std::fabs(v) > std::fabs(peak)) peak = v;
   float best_error = INFINITY, best = 0;
-  for (int step = 0; step <= 12; ++step) {
-    const float d = as_half(peak / (-7.2f - 0.15f * static_cast<float>(step))), inv = inverse(d);
+  for (int step = 0; step <= 14; ++step) {
+    const float d = as_half(peak / (-7.25f - 0.125f * static_cast<float>(step))), inv = inverse(d);
     float error = 0;
     for (float v : x) {
       const float e = v - d * nearest(v * inv, -8, 7);

@@ -1,7 +1,7 @@
-// y = W x on cooperative matrices, fp16 operands and fp32 sums: four subgroups compute 64 rows of W for 64 rows of x, 32 x 32
-// each. Weights are decoded to fp16 once a tile, in the order of their units; x follows that order. Each row of x is scaled by
+// y = W x on cooperative matrices, fp16 operands and fp32 sums: a workgroup computes 64 rows of W for 64 rows of x, PART x PART
+// a subgroup. Weights are decoded to fp16 once a tile, in the order of their units; x follows that order. Each row of x is scaled by
 // a power of two that brings its largest magnitude below 256 (residual streams overflow fp16), which the end takes back.
-// Tails are zero in shared memory and masked when stored. Needs subgroups of exactly gl_SubgroupSize = workgroup / 4.
+// Tails are zero in shared memory and masked when stored. The workgroup is exactly (64 / PART)^2 subgroups.
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
@@ -15,13 +15,14 @@ layout(constant_id = 3) const uint FLAGS = 0;
 layout(constant_id = 4) const uint TM = 16;
 layout(constant_id = 5) const uint TN = 16;
 layout(constant_id = 6) const uint TK = 16;
+layout(constant_id = 7) const uint PART = 32;
 #include "load.glsl"
 #include "params_matmul.h"
 layout(push_constant, scalar) uniform Push { MatmulPush p; };
 #include "matmul/input.glsl"
 #include "matmul/output.glsl"
 
-const uint kTile = 64, kPart = 32, kSubgroups = 4;
+const uint kTile = 64, kAcross = kTile / PART, kSubgroups = kAcross * kAcross;
 const uint kDepth = kUnit == 32 ? 64 : 32, kUnits = kDepth / kUnit, kGroups = kDepth / 4;
 const uint kPitch = kGroups + 2;  // in four halves; the two extra ones spread rows over the banks
 shared f16vec4 w_tile[kTile * kPitch];  // [row][column]
@@ -29,7 +30,7 @@ shared f16vec4 x_tile[kTile * kPitch];  // [row of x][column]
 shared float result[kSubgroups * TM * TN];
 shared float x_scale[kTile];
 
-const uint kFragmentsM = kPart / TM, kFragmentsN = kPart / TN;
+const uint kFragmentsM = PART / TM, kFragmentsN = PART / TN;
 
 uint64_t x_row(uint t) { return p.x + uint64_t(source_row(t)) * uint64_t(4 * p.x_stride); }
 
@@ -60,7 +61,7 @@ void main() {
   coopmat<float, gl_ScopeSubgroup, TM, TN, gl_MatrixUseAccumulator> sum[kFragmentsM * kFragmentsN];
   [[unroll]] for (uint i = 0; i < kFragmentsM * kFragmentsN; ++i)
     sum[i] = coopmat<float, gl_ScopeSubgroup, TM, TN, gl_MatrixUseAccumulator>(0.0);
-  const uint part_m = gl_SubgroupID % 2 * kPart, part_n = gl_SubgroupID / 2 * kPart;
+  const uint part_m = gl_SubgroupID % kAcross * PART, part_n = gl_SubgroupID / kAcross * PART;
 
   const Weights w = weights_at(the_weights(), first_row);
   const uint units = (p.cols + kUnit - 1) / kUnit, last_row = p.rows - first_row - 1;
