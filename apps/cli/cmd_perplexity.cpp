@@ -36,8 +36,7 @@ Status run(const State& state) {
   if (options.context == 0) options.context = state.window;
   LAHAR_ASSIGN(Session session, Session::open(options, true, true));
   const std::string_view text(reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size());
-  LAHAR_ASSIGN(std::vector<int32_t> tokens,
-               session.tokenizer->encode(text, {.add_bos = false, .parse_special = true}));
+  LAHAR_ASSIGN(std::vector<int32_t> tokens, session.tokenizer->encode(text, {.add_bos = false, .parse_special = true}));
   if (tokens.size() > state.tokens) tokens.resize(state.tokens);
 
   double sum = 0;

@@ -27,12 +27,9 @@ std::vector<CooperativeMatrixShape> matrix_shapes(const PhysicalDevice& device) 
 }  // namespace
 
 std::string feature_names(uint32_t features) {
-  constexpr std::pair<Feature, std::string_view> kNames[] = {{kFloat16, "float16"},
-                                                             {kInt8Dot, "int8_dot"},
-                                                             {kCooperativeMatrix, "cooperative_matrix"},
-                                                             {kStorage16, "storage16"},
-                                                             {kStorage8, "storage8"},
-                                                             {kSmallInt, "small_int"}};
+  constexpr std::pair<Feature, std::string_view> kNames[] = {
+      {kFloat16, "float16"},     {kInt8Dot, "int8_dot"},  {kCooperativeMatrix, "cooperative_matrix"},
+      {kStorage16, "storage16"}, {kStorage8, "storage8"}, {kSmallInt, "small_int"}};
   std::string names;
   for (const auto& [bit, name] : kNames)
     if (features & bit) names += (names.empty() ? "" : ", ") + std::string(name);

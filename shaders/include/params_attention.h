@@ -10,7 +10,7 @@ struct AttentionPush {
   address_t step;
   KvAddress kv;
   uint q_stride, y_stride;  // floats
-  uint window;                // keys visible; 0: all
+  uint window;              // keys visible; 0: all
   float scale;
   float softcap;
   uint reserved;

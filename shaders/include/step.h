@@ -45,7 +45,7 @@ struct Row {
   uint slot;
   uint position;  // for RoPE and learned positions
   uint kv_index;  // where its key and value go in the sequence's cache, and the last one it may attend to
-  uint valid;    // 0: writes nothing (beyond the limit, or padding)
+  uint valid;     // 0: writes nothing (beyond the limit, or padding)
   uint reserved0;
   uint reserved1;
   uint reserved2;

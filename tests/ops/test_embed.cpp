@@ -104,8 +104,7 @@ TEST_F(Embed, LearnedPositions) {
 TEST_F(Embed, NothingInUseWritesNothing) { check({.bucket = 3, .used = 0}); }
 
 TEST_F(Embed, DeclaredReadsAndWrites) {
-  Rig rig(device(),
-              {.format = WeightFormat::kQ6_K, .width = 256, .bucket = 6, .used = 4, .positions = WeightFormat::kF32});
+  Rig rig(device(), {.format = WeightFormat::kQ6_K, .width = 256, .bucket = 6, .used = 4, .positions = WeightFormat::kF32});
   const auto buffers = rig.buffers();
   prove_hazards(
       device(), [&](gpu::Recorder& r) { return ops::embed(r, rig.params()); }, buffers);
