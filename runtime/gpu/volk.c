@@ -1,6 +1,7 @@
 // volk, compiled into the library under names of our own: an application may link the Vulkan loader, or a volk, itself.
 // volk_names.h is made when the build is configured and renames every global of volk.c.
-// clang-format off: the names must be known before volk.c is read
+// The names must be known before volk.c is read.
+// clang-format off
 #include "volk_names.h"
 #include <volk.c>
 // clang-format on
