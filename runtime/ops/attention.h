@@ -2,6 +2,7 @@
 #pragma once
 
 #include "ops/common.h"
+#include "ops/tuning.h"
 
 namespace lahar::ops {
 
@@ -20,6 +21,7 @@ struct AttentionParams {
   uint32_t max_context = 0;  // the longest kv_length of a slot, for the choice of splits
   StepRef step;
   Precision precision = Precision::kDefault;
+  const Tuning* tuning = nullptr;
   std::string_view label;
 };
 // Uses the decode kernel where the step's bucket is at most kDecodeRows (every row may be of another slot), else the prefill

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "ops/common.h"
+#include "ops/tuning.h"
 #include "quant/matrix.h"
 
 namespace lahar::ops {
@@ -24,6 +25,7 @@ struct MatmulParams {
   // With logits set, row i of y is row StepState::logit_rows[i] of x, for i < StepState::n_logits; bucket counts those.
   bool logit_rows = false;
   Precision precision = Precision::kDefault;
+  const Tuning* tuning = nullptr;
   std::string_view label;
 };
 // Errors: kInvalidArgument (shapes that do not fit together, with the label).
