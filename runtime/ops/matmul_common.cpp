@@ -1,7 +1,7 @@
 #include <algorithm>
 
-#include "ops/matmul_push.h"
-#include "ops/matmul_variants.h"
+#include "ops/activation.h"
+#include "ops/matmul_paths.h"
 
 namespace lahar::ops::detail {
 
@@ -58,6 +58,71 @@ void record_matmul(gpu::Recorder& recorder, const MatmulParams& p, const quant::
                      .groups = groups,
                      .reads = reads,
                      .writes = writes});
+}
+
+static_assert(static_cast<uint16_t>(gpu::ShaderId::gemv_i8) ==
+              static_cast<uint16_t>(gpu::ShaderId::gemv_f32) + kFormats - 1);
+static_assert(static_cast<uint16_t>(gpu::ShaderId::gemm_i8) ==
+              static_cast<uint16_t>(gpu::ShaderId::gemm_f32) + kFormats - 1);
+static_assert(static_cast<uint16_t>(gpu::ShaderId::gemm_coop_i8) ==
+              static_cast<uint16_t>(gpu::ShaderId::gemm_coop_f32) + kFormats - 1);
+
+uint32_t unit_columns(quant::WeightFormat format) {
+  using quant::WeightFormat;
+  switch (format) {
+    case WeightFormat::kF32: return 4;
+    case WeightFormat::kF16:
+    case WeightFormat::kBF16: return 8;
+    case WeightFormat::kQ8_0:
+    case WeightFormat::kF8:
+    case WeightFormat::kI8: return 16;
+    default: return 32;
+  }
+}
+
+uint32_t flags_with_tail(const MatmulParams& p) {
+  return matmul_flags(p) | (p.w->cols % unit_columns(p.w->format) != 0 ? params::kMatmulTail : 0);
+}
+
+params::MatmulPush matmul_push(const MatmulParams& p, const quant::Layout& shape) {
+  params::MatmulPush push{};
+  push_matrix(*p.w, shape, push);
+  push.x = p.x.range.address(), push.y = p.y.range.address();
+  push.bias = p.bias.address(), push.residual = p.residual.range.address(), push.step = p.step.state.address();
+  push.rows = matmul_y_rows(p);
+  push.x_stride = p.x.stride, push.y_stride = p.y.stride, push.residual_stride = p.residual.stride;
+  push.bucket = p.step.bucket;
+  push.scale = p.scale, push.softcap = p.softcap, push.residual_scale = p.residual_scale;
+  push.x_rows = matmul_x_rows(p);
+  return push;
+}
+
+Status record_unfused(gpu::Recorder& recorder, const MatmulParams& p, const quant::Layout& shape, const MatmulForm& form,
+                      void (*record)(gpu::Recorder&, const MatmulParams&, const quant::Layout&, const MatmulForm&)) {
+  if (p.glu == Activation::kNone) {
+    record(recorder, p, shape, form);
+    return {};
+  }
+  LAHAR_TRY(check_rows(p.label, "glu_scratch", p.glu_scratch, p.step.bucket, p.w->rows));
+  const gpu::BufferRange scratch = rows_of(p.glu_scratch, p.step.bucket, p.w->rows);
+  if (overlaps(scratch, p.x.range) || overlaps(scratch, rows_of(p.y, p.step.bucket, matmul_y_rows(p))))
+    return invalid(p.label, "glu_scratch overlaps x or y");
+  MatmulParams plain = p;
+  plain.glu = Activation::kNone;
+  plain.y = p.glu_scratch;
+  record(recorder, plain, shape, form);
+  return activation(recorder, {.kind = p.glu,
+                               .gated = true,
+                               .x = p.glu_scratch,
+                               .y = p.y,
+                               .width = matmul_y_rows(p),
+                               .step = p.step,
+                               .label = p.label});
+}
+
+bool can_subgroup(const gpu::Caps& caps, uint32_t size) {
+  if (!caps.subgroup_size_control) return size == caps.subgroup_size;
+  return size >= caps.min_subgroup_size && size <= caps.max_subgroup_size && (size & (size - 1)) == 0;
 }
 
 gpu::GroupCount spread_groups(uint64_t n, const gpu::Caps& caps) {

@@ -1,6 +1,9 @@
-// Inside of ops: the ways to compute a matmul. matmul() chooses by what the device is; tests and measurements name one.
+// Inside of ops, and for the tuner: the forms in which a matmul can be computed. matmul() takes the one that was measured to
+// be fastest (ops/tuning.h), else a default by what the device is; tests and measurements name one.
+// Thread rule: everything here but recording is pure.
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "ops/matmul.h"
@@ -8,18 +11,46 @@
 
 namespace lahar::ops {
 
-enum class MatmulVariant {
-  kAuto,
+enum class MatmulPath : uint8_t {
   kGemv,  // a subgroup along the columns of W; up to 16 rows of x
   kGemm,  // fp32 tiles in shared memory; any number of rows of x
   kCoop,  // cooperative matrices, fp16 operands; any number of rows of x, Precision::kDefault alone
   kLine,  // straight-line code over CPU vectors; any number of rows of x
+  kCount,
 };
 
-// False where the device or the shape rules it out (kAuto is always true).
-bool can_matmul(const gpu::Caps& caps, MatmulVariant variant, const MatmulParams& params);
+// A kernel's path and the numbers that specialize it; those that the path has no use for are 0.
+struct MatmulForm {
+  MatmulPath path = MatmulPath::kGemv;
+  uint32_t rows = 0;             // of W for each team (gemv) or subgroup (line)
+  uint32_t x_rows = 0;           // of x for the same
+  uint32_t subgroup = 0;         // invocations of a subgroup
+  uint32_t teams = 0;            // groups of rows in a workgroup
+  uint32_t split = 0;            // parts of the columns, one for each subgroup of a team (gemv) or one each (line)
+  uint32_t tile_m = 0;           // rows of W for each workgroup
+  uint32_t tile_n = 0;           // rows of x for the same
+  uint32_t part_m = 0;           // rows of W for each subgroup of it
+  uint32_t part_n = 0;           // rows of x for the same
+  uint32_t m = 0, n = 0, k = 0;  // shape of the device's matrices
+  uint32_t half_sums = 0;        // 1: matrices are summed up in fp16
+  bool operator==(const MatmulForm&) const = default;
+};
+// "gemv rows 2 x_rows 4 subgroup 32 teams 4": the path, then what is not 0.
+std::string to_string(const MatmulForm& form);
+// nullopt where the text is no form.
+std::optional<MatmulForm> parse_matmul_form(std::string_view text);
+
+// What tells one measured case from another: "q4_k 4096x14336, bucket 1, gated". Needs params.w and the sizes alone.
+std::string matmul_case(const MatmulParams& params);
+
+// False where the device, the shape or the precision rules the form out. params has passed matmul()'s checks.
+bool can_matmul(const gpu::Caps& caps, const MatmulParams& params, const MatmulForm& form);
+// Every form worth measuring, a handful for each path, the path's default first; never empty for params that matmul() takes.
+std::vector<MatmulForm> matmul_forms(const gpu::Caps& caps, const MatmulParams& params);
+// What matmul() takes where nothing was measured; forms in quarantine are passed over.
+MatmulForm default_form(const gpu::Caps& caps, const MatmulParams& params);
 // Errors: those of matmul(); kInvalidArgument where !can_matmul().
-Status matmul_with(gpu::Recorder& recorder, const MatmulParams& params, MatmulVariant variant);
+Status matmul_with(gpu::Recorder& recorder, const MatmulParams& params, const MatmulForm& form);
 
 // How line.comp cuts the work: rows of W and of x for each subgroup, and the parts that the columns are cut into.
 struct LineShape {

@@ -1,12 +1,13 @@
-// y = W x in fp32 on any device: a workgroup of 256 computes 64 rows of W for 64 rows of x, 4 x 4 an invocation. Both tiles
-// of 32 columns pass through 16 KiB of shared memory; weights are decoded on the way in, in the order of their units, and x
+// y = W x in fp32 on any device: a workgroup of 256 computes 64 rows of W for TILE_N (16, 32, 64) rows of x, 4 x TILE_N / 16
+// an invocation. Both tiles of 32 columns pass through at most 16 KiB of shared memory; weights are decoded on the way in, in the order of their units, and x
 // is fetched in that same order. Invocations load and store whatever their subgroup is. Tails are zero in shared memory and
-// masked when stored. Moves the matrix once for 64 rows of x. Gated activations run in a kernel of their own.
+// masked when stored. Moves the matrix once for TILE_N rows of x. Gated activations run in a kernel of their own.
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
 layout(local_size_x_id = 0) in;
 layout(constant_id = 3) const uint FLAGS = 0;
+layout(constant_id = 4) const uint TILE_N = 64;
 #include "load.glsl"
 #include "params_matmul.h"
 layout(push_constant, scalar) uniform Push { MatmulPush p; };
@@ -15,11 +16,12 @@ layout(push_constant, scalar) uniform Push { MatmulPush p; };
 
 const uint kTile = 64, kDepth = 32, kUnits = kDepth / kUnit;
 shared vec4 w_tile[kDepth * kTile / 4];  // [column][row]
-shared vec4 x_tile[kDepth * kTile / 4];  // [column][row of x]
+shared float x_tile[kDepth * TILE_N];  // [column][row of x]
+const uint kColumns = TILE_N / 16;  // rows of x an invocation
 
 void main() {
   const uint used = used_rows();
-  const uint first_t = gl_WorkGroupID.x * kTile;
+  const uint first_t = gl_WorkGroupID.x * TILE_N;
   if (first_t >= used) return;
   const uint first_row = (gl_WorkGroupID.z * gl_NumWorkGroups.y + gl_WorkGroupID.y) * kTile;
   if (first_row >= p.rows) return;
@@ -29,12 +31,13 @@ void main() {
   const uint load_row = lane / 4, part = lane % 4;
   const Weights w = weights_at(the_weights(), first_row);
   const uint w_row = min(load_row, p.rows - first_row - 1);
-  const bool x_used = first_t + load_row < used;
+  const bool x_loads = load_row < TILE_N, x_used = x_loads && first_t + load_row < used;
   const uint64_t x_row = p.x + uint64_t(source_row(min(first_t + load_row, used - 1))) * uint64_t(4 * p.x_stride);
   const uint units = (p.cols + kUnit - 1) / kUnit;
-  // Computing: rows 4 * tile_row.. of W for rows 4 * tile_col.. of x.
+  // Computing: rows 4 * tile_row.. of W for rows kColumns * tile_col.. of x.
   const uint tile_row = lane % 16, tile_col = lane / 16;
-  vec4 sum[4] = vec4[4](vec4(0), vec4(0), vec4(0), vec4(0));  // [row of x], rows of W
+  vec4 sum[kColumns];  // [row of x], rows of W
+  [[unroll]] for (uint j = 0; j < kColumns; ++j) sum[j] = vec4(0);
 
   for (uint unit0 = 0; unit0 < units; unit0 += kUnits) {
     [[unroll]] for (uint half_ = 0; half_ < 2; ++half_) {
@@ -45,22 +48,19 @@ void main() {
       const vec4 x4 = x_used && column < p.cols ? load_x4(x_row, 0, column) : vec4(0);
       [[unroll]] for (uint k = 0; k < 4; ++k) {
         w_tile[((slot * 4 + k) * kTile + load_row) / 4][load_row % 4] = w4[k];
-        x_tile[((slot * 4 + k) * kTile + load_row) / 4][load_row % 4] = x4[k];
+        if (x_loads) x_tile[(slot * 4 + k) * TILE_N + load_row] = x4[k];
       }
     }
     barrier();  // the tiles are written before they are read
     for (uint k = 0; k < kDepth; ++k) {
-      const vec4 a = w_tile[k * (kTile / 4) + tile_row], b = x_tile[k * (kTile / 4) + tile_col];
-      sum[0] += a * b.x;
-      sum[1] += a * b.y;
-      sum[2] += a * b.z;
-      sum[3] += a * b.w;
+      const vec4 a = w_tile[k * (kTile / 4) + tile_row];
+      [[unroll]] for (uint j = 0; j < kColumns; ++j) sum[j] += a * x_tile[k * TILE_N + tile_col * kColumns + j];
     }
     barrier();  // and read before the next ones are written
   }
 
-  [[unroll]] for (uint j = 0; j < 4; ++j) {
-    const uint t = first_t + tile_col * 4 + j;
+  [[unroll]] for (uint j = 0; j < kColumns; ++j) {
+    const uint t = first_t + tile_col * kColumns + j;
     if (t >= used) break;
     [[unroll]] for (uint i = 0; i < 4; ++i) {
       const uint row = first_row + tile_row * 4 + i;

@@ -1,7 +1,8 @@
-// Times matmul on one device: bench_matmul [FORMAT] [ROWSxCOLS[g]] [BUCKET] [VARIANT] [LINE ROWS,X_ROWS,CHUNKS]
-// g: with a gated activation. Without arguments, the shapes of a 135 M parameter model. A ring of matrices larger than the
-// caches keeps the weights cold. Prints the best and the median of the
-// repetitions, and the rate for each second of processor time (on a CPU device that others use too, the steadier number).
+// Times matmul on one device: bench_matmul [FORMAT] [ROWSxCOLS[g]] [BUCKET] [FORM] [LINE ROWS,X_ROWS,CHUNKS]
+// g: with a gated activation. FORM: as text ("gemv rows 2 ..."), "auto", or "all" for each that can run. Without arguments,
+// the shapes of a 135 M parameter model. A ring of matrices larger than the caches keeps the weights cold. Prints the best
+// and the median of the repetitions, and the rate for each second of processor time (on a CPU device that others use too,
+// the steadier number).
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -42,7 +43,7 @@ struct Shape {
   bool gated;
 };
 
-void measure(gpu::Device& device, const Shape& s, ops::MatmulVariant variant, const ops::LineShape& line) {
+void measure(gpu::Device& device, const Shape& s, std::optional<ops::MatmulForm> form, const ops::LineShape& line) {
   const quant::Layout layout = need(quant::layout(s.format, s.rows, s.cols, 0));
   const uint32_t ring = static_cast<uint32_t>(std::clamp<uint64_t>((96u << 20) / layout.total_bytes, 1, 64));
   std::vector<gpu::Buffer> planes;
@@ -75,7 +76,9 @@ void measure(gpu::Device& device, const Shape& s, ops::MatmulVariant variant, co
     p.glu = s.gated ? ops::Activation::kSilu : ops::Activation::kNone;
     p.step = {state, s.bucket};
     p.label = "matmul";
-    need(line.rows > 0 ? ops::matmul_line(recorder, p, line) : ops::matmul_with(recorder, p, variant));
+    need(line.rows > 0 ? ops::matmul_line(recorder, p, line)
+         : form        ? ops::matmul_with(recorder, p, *form)
+                       : ops::matmul(recorder, p));
   }
   const auto start = Clock::now();
   const gpu::CommandList filled = need(fill.finish());
@@ -142,13 +145,21 @@ int main(int argc, char** argv) {
       if (bucket == 1) shapes.push_back({format, 49152, 576, bucket, false});
     }
   }
-  ops::MatmulVariant variant = ops::MatmulVariant::kAuto;
-  if (argc > 4)
-    for (const auto& [name, value] :
-         {std::pair{"gemv", ops::MatmulVariant::kGemv}, std::pair{"gemm", ops::MatmulVariant::kGemm},
-          std::pair{"line", ops::MatmulVariant::kLine}, std::pair{"coop", ops::MatmulVariant::kCoop}})
-      if (std::string(argv[4]) == name) variant = value;
+  const std::string form = argc > 4 ? argv[4] : "auto";
   ops::LineShape line;
   if (argc > 5 && std::sscanf(argv[5], "%u,%u,%u", &line.rows, &line.x_rows, &line.chunks) != 3) return 2;
-  for (const Shape& s : shapes) measure(*device, s, variant, line);
+  for (const Shape& s : shapes) {
+    if (form == "all") {
+      quant::Matrix w;
+      w.format = s.format, w.rows = s.rows, w.cols = s.cols;
+      ops::MatmulParams p;
+      p.w = &w, p.step.bucket = s.bucket, p.glu = s.gated ? ops::Activation::kSilu : ops::Activation::kNone;
+      for (const ops::MatmulForm& f : ops::matmul_forms(device->caps(), p)) {
+        std::printf("%s\n  ", to_string(f).c_str());
+        measure(*device, s, f, line);
+      }
+    } else {
+      measure(*device, s, ops::parse_matmul_form(form), line);
+    }
+  }
 }

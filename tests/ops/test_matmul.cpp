@@ -1,4 +1,4 @@
-// matmul against a float64 reference: every weight format, every variant that the device can run, prime and tail shapes,
+// matmul against a float64 reference: every weight format, every form that the device can run, prime and tail shapes,
 // buckets that are not full, every option by itself and together.
 #include <limits>
 
@@ -10,7 +10,8 @@ namespace lahar::test {
 namespace {
 
 using ops::Activation;
-using ops::MatmulVariant;
+using ops::MatmulForm;
+using ops::MatmulPath;
 using quant::WeightFormat;
 
 struct Case {
@@ -24,6 +25,7 @@ struct Case {
   uint64_t seed = 1;
   // Software drivers take seconds to compile these two: not every case runs them.
   bool line = false, coop = false;
+  bool all_forms = false;  // of each path, not its default alone
 
   std::string name() const {
     return std::string(to_string(format)) + " " + std::to_string(rows) + "x" + std::to_string(cols) + " bucket " +
@@ -33,10 +35,6 @@ struct Case {
            std::to_string(seed);
   }
 };
-
-constexpr const char* kNames[] = {"auto", "gemv", "gemm", "coop", "line"};
-const std::vector<MatmulVariant> kVariants = {MatmulVariant::kGemv, MatmulVariant::kGemm, MatmulVariant::kCoop,
-                                              MatmulVariant::kLine};
 
 double activate(Activation kind, double x) {
   switch (kind) {
@@ -172,14 +170,16 @@ class Matmul : public GpuTest {
 
   void check(const Case& c) {
     SCOPED_TRACE(c.name());
-    for (const MatmulVariant variant : kVariants) {
-      if ((variant == MatmulVariant::kLine && !c.line) || (variant == MatmulVariant::kCoop && !c.coop)) continue;
-      SCOPED_TRACE(kNames[int(variant)]);
+    MatmulPath last = MatmulPath::kCount;
+    for (const MatmulForm& form : ops::matmul_forms(device().caps(), Rig(device(), c).params())) {
+      if ((form.path == MatmulPath::kLine && !c.line) || (form.path == MatmulPath::kCoop && !c.coop)) continue;
+      if (form.path == last && !c.all_forms) continue;
+      last = form.path;
+      SCOPED_TRACE(to_string(form));
       Rig rig(device(), c);
-      if (!ops::can_matmul(device().caps(), variant, rig.params())) continue;
-      run(device(), [&](gpu::Recorder& r) { return ops::matmul_with(r, rig.params(), variant); });
+      run(device(), [&](gpu::Recorder& r) { return ops::matmul_with(r, rig.params(), form); });
       // Both operands are rounded to fp16, 2^13 times as coarse as fp32.
-      rig.check(variant == MatmulVariant::kCoop ? 3 * 8192 : kBound);
+      rig.check(form.path == MatmulPath::kCoop ? 3 * 8192 : kBound);
       if (HasFatalFailure() || HasNonfatalFailure()) return;
     }
   }
@@ -322,27 +322,96 @@ TEST_F(Matmul, LineShapes) {
   }
 }
 
+TEST_F(Matmul, AllForms) {
+  for (const uint32_t bucket : {1u, 3u, 9u, 16u, 21u, 40u, 150u})
+    check({.format = WeightFormat::kQ8_0,
+           .rows = 137,
+           .cols = 288,
+           .bucket = bucket,
+           .used = bucket - bucket / 8,
+           .bias = true,
+           .coop = bucket > 16,
+           .all_forms = true});
+  check({.format = WeightFormat::kQ4_K,
+         .rows = 74,
+         .cols = 512,
+         .bucket = 2,
+         .used = 2,
+         .glu = Activation::kSilu,
+         .all_forms = true});
+}
+
+TEST_F(Matmul, FormsAsText) {
+  const Case c{.format = WeightFormat::kQ8_0, .rows = 37, .cols = 64, .bucket = 20, .used = 20};
+  for (const MatmulForm& form : ops::matmul_forms(device().caps(), Rig(device(), c).params())) {
+    const auto parsed = ops::parse_matmul_form(to_string(form));
+    ASSERT_TRUE(parsed.has_value()) << to_string(form);
+    EXPECT_EQ(*parsed, form) << to_string(form);
+  }
+  for (const char* text : {"", "gem", "gemv rows", "gemv rows x", "gemv rows 1x", "gemv rows -1", "gemv colour 3",
+                           "gemv rows 99999999999", "gemv  rows 1", "none"})
+    EXPECT_FALSE(ops::parse_matmul_form(text).has_value()) << text;
+}
+
+TEST_F(Matmul, TakesWhatWasMeasured) {
+  const Case c{.format = WeightFormat::kQ8_0, .rows = 37, .cols = 64, .bucket = 3, .used = 3};
+  Rig rig(device(), c);
+  ops::MatmulParams p = rig.params();
+  const gpu::Caps& caps = device().caps();
+  const std::vector<MatmulForm> forms = ops::matmul_forms(caps, p);
+  ASSERT_GE(forms.size(), 2u);
+  const auto kernel_of = [&](const auto& record) {
+    gpu::Recorder recorder(device());
+    const Status status = record(recorder);
+    EXPECT_TRUE(status.ok()) << why(status);
+    return recorder.nodes().empty() ? nullptr : recorder.nodes()[0].kernel;
+  };
+  const auto taken = [&] { return kernel_of([&](gpu::Recorder& r) { return ops::matmul(r, p); }); };
+  const auto of = [&](const MatmulForm& f) {
+    return kernel_of([&](gpu::Recorder& r) { return ops::matmul_with(r, p, f); });
+  };
+  EXPECT_EQ(ops::default_form(caps, p), forms[0]);
+  EXPECT_EQ(taken(), of(forms[0]));
+  ops::Tuning tuning;
+  p.tuning = &tuning;
+  tuning.choose(ops::matmul_case(p), to_string(forms.back()));
+  EXPECT_EQ(taken(), of(forms.back()));
+  tuning.quarantine(to_string(forms.back()), "wrong");
+  EXPECT_EQ(taken(), of(forms[0]));
+  tuning.quarantine(to_string(forms[0]), "wrong");
+  EXPECT_EQ(ops::default_form(caps, p), forms[1]);
+  EXPECT_EQ(taken(), of(forms[1]));
+  // A database of other versions: forms that are none, or that cannot run here.
+  for (const char* stale : {"gemv of old", "gemv rows 2 x_rows 2 subgroup 3 teams 1", "gemm tile_m 7"}) {
+    tuning.choose(ops::matmul_case(p), stale);
+    EXPECT_EQ(taken(), of(forms[1])) << stale;
+  }
+}
+
 TEST_F(Matmul, DeclaredReadsAndWrites) {
-  for (const MatmulVariant variant : kVariants)
-    for (const Case& c :
-         {Case{.format = WeightFormat::kQ6_K, .rows = 37, .cols = 256, .bucket = 3, .used = 2, .bias = true},
-          Case{.format = WeightFormat::kF8,
-          .rows = 12,
-          .cols = 96,
-          .bucket = 2,
-          .used = 2,
-          .group = 32,
-          .residual = true,
-          .in_place = true},
-          Case{.format = WeightFormat::kQ4_K, .rows = 20, .cols = 256, .bucket = 20, .used = 19, .glu = Activation::kSilu},
-          Case{.format = WeightFormat::kF16, .rows = 20, .cols = 50, .bucket = 5, .used = 4, .gather = true}}) {
-      SCOPED_TRACE(c.name() + " " + kNames[int(variant)]);
+  for (const Case& c :
+       {Case{.format = WeightFormat::kQ6_K, .rows = 37, .cols = 256, .bucket = 3, .used = 2, .bias = true},
+        Case{.format = WeightFormat::kF8,
+        .rows = 12,
+        .cols = 96,
+        .bucket = 2,
+        .used = 2,
+        .group = 32,
+        .residual = true,
+        .in_place = true},
+        Case{.format = WeightFormat::kQ4_K, .rows = 20, .cols = 256, .bucket = 20, .used = 19, .glu = Activation::kSilu},
+        Case{.format = WeightFormat::kF16, .rows = 20, .cols = 50, .bucket = 5, .used = 4, .gather = true}}) {
+    MatmulPath last = MatmulPath::kCount;
+    for (const MatmulForm& form : ops::matmul_forms(device().caps(), Rig(device(), c).params())) {
+      if (form.path == last) continue;
+      last = form.path;
+      SCOPED_TRACE(c.name() + " " + to_string(form));
       Rig rig(device(), c);
-      if (!ops::can_matmul(device().caps(), variant, rig.params())) continue;
       const auto buffers = rig.buffers();
       prove_hazards(
-          device(), [&](gpu::Recorder& r) { return ops::matmul_with(r, rig.params(), variant); }, buffers);
+          device(), [&](gpu::Recorder& r) { return ops::matmul_with(r, rig.params(), form); }, buffers);
     }
+  }
 }
 
 TEST_F(Matmul, RefusesShapesThatDoNotFit) {
