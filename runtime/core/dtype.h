@@ -47,6 +47,7 @@ enum class DType : uint8_t {
   kTQ1_0,
   kTQ2_0,
   kMXFP4,
+  kI4,  // nibbles alone, as Q4_0 arranges them; in memory, no file has it
   kCount,
 };
 

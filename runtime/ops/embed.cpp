@@ -12,7 +12,7 @@ using namespace detail;
 using gpu::ShaderId;
 using quant::WeightFormat;
 
-static_assert(static_cast<uint16_t>(ShaderId::embed_i8) ==
+static_assert(static_cast<uint16_t>(ShaderId::embed_i4) ==
               static_cast<uint16_t>(ShaderId::embed_f32) + static_cast<uint16_t>(WeightFormat::kCount) - 1);
 
 gpu::KernelDesc describe(const gpu::Caps& caps, WeightFormat format, uint32_t positions) {

@@ -60,11 +60,11 @@ void record_matmul(gpu::Recorder& recorder, const MatmulParams& p, const quant::
                      .writes = writes});
 }
 
-static_assert(static_cast<uint16_t>(gpu::ShaderId::gemv_i8) ==
+static_assert(static_cast<uint16_t>(gpu::ShaderId::gemv_i4) ==
               static_cast<uint16_t>(gpu::ShaderId::gemv_f32) + kFormats - 1);
-static_assert(static_cast<uint16_t>(gpu::ShaderId::gemm_i8) ==
+static_assert(static_cast<uint16_t>(gpu::ShaderId::gemm_i4) ==
               static_cast<uint16_t>(gpu::ShaderId::gemm_f32) + kFormats - 1);
-static_assert(static_cast<uint16_t>(gpu::ShaderId::gemm_coop_i8) ==
+static_assert(static_cast<uint16_t>(gpu::ShaderId::gemm_coop_i4) ==
               static_cast<uint16_t>(gpu::ShaderId::gemm_coop_f32) + kFormats - 1);
 
 uint32_t unit_columns(quant::WeightFormat format) {

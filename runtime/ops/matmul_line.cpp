@@ -10,7 +10,8 @@ using namespace detail;
 using gpu::ShaderId;
 using quant::WeightFormat;
 
-constexpr uint16_t kLastFormat = static_cast<uint16_t>(WeightFormat::kCount) - 1;
+// The first formats have a kernel, up to this one.
+constexpr auto kLastFormat = static_cast<uint16_t>(WeightFormat::kI8);
 static_assert(static_cast<uint16_t>(ShaderId::line_i8) == static_cast<uint16_t>(ShaderId::line_f32) + kLastFormat);
 
 // Products that one subgroup computes in straight-line code: what a driver compiles in half a second.
@@ -37,6 +38,7 @@ gpu::KernelDesc describe(const gpu::Caps& caps, WeightFormat format, uint32_t co
 }
 
 LineShape shape_for(const gpu::Caps& caps, WeightFormat format, uint32_t cols, uint32_t group, uint32_t bucket, bool gated) {
+  if (static_cast<uint16_t>(format) > kLastFormat) return {};
   const uint32_t lanes = caps.subgroup_size;
   const gpu::ShaderInfo shader = gpu::shader_info(for_format(ShaderId::line_f32, format));
   if (!caps.is_cpu() || (lanes != 4 && lanes != 8 && lanes != 16) || !caps.has(shader.required_features)) return {};

@@ -8,6 +8,10 @@
 //                       share of a plane
 //   kPlaneBytes         bytes of a block's share of each plane
 //   decode(block, out)  the block as it is in the file -> kValues floats
+// and, where its scales come from elsewhere (FormatTraits::grouped),
+//   apply(value, scale) the weight, with what plane 1 holds for it
+// and, where all rows share a table,
+//   kTable              what the last plane holds
 #pragma once
 
 #include <array>

@@ -12,6 +12,7 @@ struct I8 {
   static constexpr std::array<Piece, 1> kPieces = {{{0, 0, 0, 1}}};
   static constexpr std::array<uint32_t, kMaxPlanes> kPlaneBytes = {1, 0, 0};
   static void decode(const std::byte* block, float* out) { *out = load<int8_t>(block); }
+  static float apply(float value, float scale) { return value * scale; }
 };
 
 }  // namespace lahar::quant

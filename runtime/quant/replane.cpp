@@ -103,7 +103,6 @@ Status planes_to_floats(WeightFormat format, uint32_t rows, uint32_t cols, uint3
     if (planes[p].size() != shape.plane_bytes[p])
       return mismatch("planes_to_floats", shape.plane_bytes[p], planes[p].size());
   if (out.size() != size_t{rows} * cols) return mismatch("planes_to_floats", size_t{rows} * cols * 4, out.size_bytes());
-  const bool grouped = traits(format).grouped;
   const uint32_t columns_per_scale = group == 0 ? cols : group;
   with_format(format, [&](auto f) {
     using Format = decltype(f);
@@ -115,7 +114,9 @@ Status planes_to_floats(WeightFormat format, uint32_t rows, uint32_t cols, uint3
       for (uint32_t b = 0; b < cols / Format::kValues; ++b) {
         join_block<Format>(at, b, block.data());
         Format::decode(block.data(), row + size_t{b} * Format::kValues);
-        if (grouped) row[b] *= load<float>(at[1] + size_t{b / columns_per_scale} * sizeof(float));
+        if constexpr (requires { Format::apply(0.0f, 0.0f); })
+          for (uint32_t i = b * Format::kValues; i < (b + 1) * Format::kValues; ++i)
+            row[i] = Format::apply(row[i], load<float>(at[1] + size_t{i / columns_per_scale} * sizeof(float)));
       }
     }
   });

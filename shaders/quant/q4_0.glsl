@@ -4,5 +4,5 @@ struct Unit { uvec4 q; float d; };
 Unit load_unit(Weights w, uint r, uint unit) {
   return Unit(load_u32x4(w.plane0, r * w.row_bytes0 + unit * 16), load_half(w.plane1, r * w.row_bytes1, unit));
 }
-vec4 decode4(Unit u, uint i) { return u.d * (bytes4((u.q[i & 3] >> (i & 4)) & 0x0f0f0f0fu) - 8); }
+vec4 decode4(Unit u, uint i) { return u.d * (bytes4(nibbles4(u.q, i)) - 8); }
 uint column4(uint unit, uint i) { return unit * 32 + i * 4; }

@@ -1,15 +1,8 @@
 // Q4_K: plane 0 nibbles (128 bytes per 256), plane 1 per 256 {fp16 d, fp16 dmin, 12 bytes of 6-bit scales and minima}.
 // 32 columns a unit: the low nibbles of 16 bytes are in one sub-block of 32, the high ones in the next.
+#include "quant/scales_k.glsl"
 const uint kUnit = 32;
 struct Unit { uvec4 q; vec4 sm; };  // scale and minimum of the low nibbles, then of the high ones
-
-// Scale and minimum of sub-block b, 6 bits each; packed lies as in the file.
-vec2 q4_k_scale(uvec3 packed, uint b) {
-  const uint s = 8 * (b & 3);
-  const uint low = packed.x >> s, middle = packed.y >> s, high = packed.z >> s;
-  return b < 4 ? vec2(low & 63, middle & 63)
-               : vec2((high & 15) | ((low >> 2) & 0x30), ((high >> 4) & 15) | ((middle >> 2) & 0x30));
-}
 Unit load_unit(Weights w, uint r, uint unit) {
   const uvec4 head = load_u32x4(w.plane1, r * w.row_bytes1 + (unit / 8) * 16);
   const vec2 d = unpackHalf2x16(head.x);
@@ -19,6 +12,6 @@ Unit load_unit(Weights w, uint r, uint unit) {
 }
 vec4 decode4(Unit u, uint i) {
   const vec2 sm = i < 4 ? u.sm.xy : u.sm.zw;
-  return sm.x * bytes4((u.q[i & 3] >> (i & 4)) & 0x0f0f0f0fu) - sm.y;
+  return sm.x * bytes4(nibbles4(u.q, i)) - sm.y;
 }
 uint column4(uint unit, uint i) { return (unit / 2) * 64 + (unit & 1) * 16 + (i & 3) * 4 + (i / 4) * 32; }

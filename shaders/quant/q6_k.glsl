@@ -15,7 +15,7 @@ Unit load_unit(Weights w, uint r, uint unit) {
   return Unit(load_u32x4(w.plane0, at + u * 16), high, d * vec2(signed_byte(scales.x, s), signed_byte(scales.y, s)));
 }
 vec4 decode4(Unit u, uint i) {
-  const uint low = (u.low[i & 3] >> (i & 4)) & 0x0f0f0f0fu, high = (u.high[i & 3] >> (i & 4)) & 0x03030303u;
+  const uint low = nibbles4(u.low, i), high = (u.high[i & 3] >> (i & 4)) & 0x03030303u;
   return (i < 4 ? u.s.x : u.s.y) * (bytes4(low | (high << 4)) - 32);
 }
 uint column4(uint unit, uint i) {

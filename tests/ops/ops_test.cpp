@@ -58,9 +58,23 @@ void make_plausible(WeightFormat format, std::byte* block, std::mt19937_64& rand
       std::memcpy(block, reinterpret_cast<const std::byte*>(&bits) + 2, 2);
       break;
     }
-    case WeightFormat::kQ4_1: put_half(-8 * scale(random), block + 2); [[fallthrough]];
+    case WeightFormat::kQ4_1:
+    case WeightFormat::kQ5_1: put_half(-8 * scale(random), block + 2); [[fallthrough]];
     case WeightFormat::kQ8_0:
-    case WeightFormat::kQ4_0: put_half(scale(random), block); break;
+    case WeightFormat::kQ4_0:
+    case WeightFormat::kQ5_0: put_half(scale(random), block); break;
+    case WeightFormat::kIQ4_NL: put_half(scale(random) / 8, block); break;
+    case WeightFormat::kIQ4_XS: put_half(scale(random) / 256, block); break;
+    case WeightFormat::kIQ3_S: put_half(scale(random) / 32, block); break;
+    case WeightFormat::kMXFP4: block[0] = static_cast<std::byte>(118 + random() % 5); break;
+    case WeightFormat::kTQ1_0: put_half(scale(random), block + 52); break;
+    case WeightFormat::kTQ2_0: put_half(scale(random), block + 64); break;
+    case WeightFormat::kQ2_K:
+      put_half(scale(random) / 4, block + 80);
+      put_half(scale(random) / 4, block + 82);
+      break;
+    case WeightFormat::kQ3_K: put_half(scale(random) / 16, block + 108); break;
+    case WeightFormat::kQ5_K:
     case WeightFormat::kQ4_K:
       put_half(scale(random) / 32, block);
       put_half(scale(random) / 4, block + 2);
@@ -70,6 +84,7 @@ void make_plausible(WeightFormat format, std::byte* block, std::mt19937_64& rand
       if ((block[0] & std::byte{0x7f}) == std::byte{0x7f}) block[0] = std::byte{0x01};
       break;
     case WeightFormat::kI8:
+    case WeightFormat::kI4:
     case WeightFormat::kCount: break;
   }
 }
@@ -100,13 +115,23 @@ HostMatrix random_matrix(gpu::Device& device, WeightFormat format, uint32_t rows
   if (traits.grouped) {
     const uint32_t groups = quant::groups_in_row(cols, group), width = group == 0 ? cols : group;
     scales = random_floats(size_t{rows} * groups, seed + 1, 0.001f, 0.01f);
-    for (size_t r = 0; r < rows; ++r)
-      for (uint32_t c = 0; c < cols; ++c) m.values[r * cols + c] *= scales[r * groups + c / width];
+    if (format == WeightFormat::kI4)
+      for (float& s : scales) s = quant::I4::pack_scale(s, static_cast<uint8_t>(random() % 16));
+    quant::with_format(format, [&](auto f) {
+      if constexpr (requires { f.apply(0.0f, 0.0f); })
+        for (size_t r = 0; r < rows; ++r)
+          for (uint32_t c = 0; c < cols; ++c) {
+            float& v = m.values[r * cols + c];
+            v = f.apply(v, scales[r * groups + c / width]);
+          }
+    });
   }
   for (uint32_t p = 0; p < layout->planes; ++p) {
     std::vector<std::byte> plane(layout->plane_bytes[p]);
-    const Status split = traits.grouped && p == 1 ? quant::store_scales(cols, group, scales, plane)
-                                                  : quant::replane(format, cols, file, p, plane);
+    Status split;
+    if (!traits.table.empty() && p + 1 == layout->planes) std::memcpy(plane.data(), traits.table.data(), plane.size());
+    else if (traits.grouped && p == 1) split = quant::store_scales(cols, group, scales, plane);
+    else split = quant::replane(format, cols, file, p, plane);
     EXPECT_TRUE(split.ok()) << why(split);
     m.buffers.push_back(to_device_bytes(device, plane, "plane"));
   }

@@ -30,8 +30,8 @@ struct HostMatrix {
   std::vector<gpu::Buffer> buffers;
   std::vector<const gpu::Buffer*> pointers() const;
 };
-// Random bits in the format's blocks as a file holds them (scales of a sensible size), split into planes. group: for kF8 and
-// kI8. Values are decoded from the file's blocks, so that the split is tested too.
+// Random bits in the format's blocks as a file holds them (scales of a sensible size), split into planes. group: for
+// kF8, kI8 and kI4. Values are decoded from the file's blocks, so that the split is tested too.
 HostMatrix random_matrix(gpu::Device& device, quant::WeightFormat format, uint32_t rows, uint32_t cols, uint64_t seed,
                          uint32_t group = 0);
 

@@ -2,6 +2,7 @@
 // in pieces, conversion to the formats of --quantize.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <random>
@@ -113,7 +114,8 @@ TEST(Layout, RefusesWhatDoesNotFit) {
   EXPECT_FALSE(layout(WeightFormat::kF8, 1, 100, 20).ok());
   EXPECT_FALSE(layout(WeightFormat::kF32, 0, 4).ok());
   EXPECT_FALSE(layout(WeightFormat::kF32, 1, 0xffffffffu).ok());
-  EXPECT_FALSE(format_for(DType::kQ5_0).has_value());
+  EXPECT_FALSE(layout(WeightFormat::kI4, 1, 128, 16).ok());
+  EXPECT_FALSE(format_for(DType::kIQ1_M).has_value());
   EXPECT_EQ(format_for(DType::kF8E4M3), WeightFormat::kF8);
 }
 
@@ -124,7 +126,8 @@ class EveryFormat : public ::testing::TestWithParam<int> {
 
 TEST_P(EveryFormat, PlanesHoldTheFilesValues) {
   const FormatTraits& t = traits(format());
-  const uint32_t rows = 5, cols = t.block_values == 1 ? 37 : t.block_values * 3, group = t.grouped ? 16 : 0;
+  const uint32_t rows = 5, cols = t.block_values == 1 ? 37 : t.block_values * 3;
+  const uint32_t group = t.grouped ? std::max(16u, t.block_values) : 0;
   const std::vector<std::byte> file = random_bytes(file_row_bytes(t.file, cols) * rows, 3);
   const Layout l = *layout(format(), rows, cols, group);
   Planes planes = make_planes(l);
@@ -134,6 +137,11 @@ TEST_P(EveryFormat, PlanesHoldTheFilesValues) {
   for (uint32_t p = 0; p < l.planes; ++p) {
     if (t.grouped && p == 1) {
       ASSERT_TRUE(store_scales(cols, group, scales, planes[p]).ok());
+      continue;
+    }
+    if (!t.table.empty() && p + 1 == l.planes) {
+      EXPECT_EQ(l.row_bytes[p], 0u);
+      EXPECT_FALSE(replane(format(), cols, file, p, planes[p]).ok());
       continue;
     }
     ASSERT_TRUE(replane(format(), cols, file, p, planes[p]).ok());
@@ -154,7 +162,8 @@ TEST_P(EveryFormat, PlanesHoldTheFilesValues) {
   ASSERT_TRUE(planes_to_floats(format(), rows, cols, group, const_spans(planes), found).ok());
   for (size_t i = 0; i < expected.size(); ++i) {
     const float scale = t.grouped ? scales[i / cols * groups_in_row(cols, group) + i % cols / group] : 1;
-    ASSERT_TRUE(same(found[i], expected[i] * scale)) << i;
+    const float weight = format() == WeightFormat::kI4 ? I4::apply(expected[i], scale) : expected[i] * scale;
+    ASSERT_TRUE(same(found[i], weight)) << i;
   }
 }
 

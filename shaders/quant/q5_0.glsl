@@ -1,0 +1,9 @@
+// Q5_0: plane 0 nibbles as in Q4_0, plane 1 an fp16 scale and plane 2 a word of fifth bits per 32; 32 columns a unit.
+const uint kUnit = 32;
+struct Unit { uvec4 q; uint high; float d; };
+Unit load_unit(Weights w, uint r, uint unit) {
+  return Unit(load_u32x4(w.plane0, r * w.row_bytes0 + unit * 16), load_u32(w.plane2, r * w.row_bytes2 + unit * 4),
+              load_half(w.plane1, r * w.row_bytes1, unit));
+}
+vec4 decode4(Unit u, uint i) { return u.d * (bytes4(nibbles4(u.q, i) | (spread4(u.high >> (4 * i)) << 4)) - 16); }
+uint column4(uint unit, uint i) { return unit * 32 + i * 4; }
