@@ -31,6 +31,7 @@ Result<OpenOptions> open_options(const ModelOptions& options) {
   OpenOptions open;
   open.engine.context = options.context;
   open.engine.chunk = options.chunk;
+  open.engine.slots = options.slots;
   open.engine.precision = options.precision == "f32" ? ops::Precision::kF32 : ops::Precision::kDefault;
   open.engine.memory_cap = static_cast<uint64_t>(options.memory_gib * (1ull << 30));
   if (!options.quantize.empty()) open.quantize = quantize_from_name(options.quantize).value_or(Quantize::kNone);

@@ -16,6 +16,7 @@ struct ModelOptions {
   std::string quantize, precision = "default";
   uint32_t context = 0, chunk = 0;
   double memory_gib = 0;
+  uint32_t slots = 1;  // sequences at once; no option of its own
   bool verbose = false;
 };
 

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <bit>
 #include <chrono>
-#include <random>
 
 namespace lahar {
 namespace {
@@ -42,11 +41,15 @@ uint32_t chunk_rows(const ModelSpec& spec, const EngineOptions& options, uint32_
   return static_cast<uint32_t>(std::max<uint64_t>(rows, 1));
 }
 
+uint32_t max_bucket(const ModelSpec& spec, const EngineOptions& options, uint32_t context) {
+  return std::bit_ceil(std::max(chunk_rows(spec, options, context), options.slots));
+}
+
 TransformerOptions transformer_options(const gpu::Device&, const ModelSpec& spec, const EngineOptions& options,
                                        uint32_t context) {
-  const uint32_t rows = std::bit_ceil(chunk_rows(spec, options, context));
+  const uint32_t rows = max_bucket(spec, options, context);
   return {.max_bucket = rows,
-          .max_logit_rows = options.all_logits ? rows : 1,
+          .max_logit_rows = options.all_logits ? rows : options.slots,
           .max_context = context,
           .precision = options.precision};
 }
@@ -57,13 +60,16 @@ Result<MemoryPlan> Engine::plan(const gpu::Device& device, const ModelSpec& spec
                                 const EngineOptions& options) {
   const uint32_t context = wanted_context(spec, options);
   if (context == 0) return Error{ErrorCode::kInvalidArgument, "the context must hold at least one token"};
+  if (options.slots == 0 || options.slots > params::kMaxRuns)
+    return Error{ErrorCode::kInvalidArgument, std::to_string(options.slots) + " sequences at once; 1 to " +
+                                                  std::to_string(params::kMaxRuns) + " are possible"};
   return plan_memory(
       {.weights = weight_bytes,
        .page_bytes = KvPageLayout::make(kv_geometry(spec), kv_type(options)).page_bytes,
        .scratch = Transformer::scratch_bytes(device.caps(), spec, transformer_options(device, spec, options, context)),
        .context = context,
        .context_is_fixed = options.context != 0,
-       .slots = 1,
+       .slots = options.slots,
        .available = available_memory(device, options.memory_cap)});
 }
 
@@ -82,13 +88,13 @@ Result<std::unique_ptr<Engine>> Engine::create(std::shared_ptr<gpu::Device> devi
   LAHAR_ASSIGN(engine->transformer_, Transformer::create(*device, spec, model->weights,
                                                          transformer_options(*device, spec, options, plan.context)));
   const uint32_t pages = (plan.context + params::kPageTokens - 1) / params::kPageTokens;
-  LAHAR_ASSIGN(engine->kv_,
-               KvStorage::create(*device, KvPageLayout::make(kv_geometry(spec), kv_type(options)), pages, 1, pages));
+  LAHAR_ASSIGN(engine->kv_, KvStorage::create(*device, KvPageLayout::make(kv_geometry(spec), kv_type(options)),
+                                              pages * options.slots, options.slots, pages));
   options.chunk = chunk_rows(spec, options, plan.context);
   LAHAR_ASSIGN(engine->steps_, StepRunner::create(device, *engine->transformer_, *engine->kv_,
-                                                  {.max_bucket = std::bit_ceil(options.chunk),
+                                                  {.max_bucket = max_bucket(spec, options, plan.context),
                                                    .ring = std::max(options.steps_in_flight, 1u) + 1,
-                                                   .slots = 1,
+                                                   .slots = options.slots,
                                                    .all_logits = options.all_logits}));
   engine->pool_ = std::make_unique<kv::PagePool>(pages);
   engine->table_ = std::make_unique<kv::BlockTable>(*engine->pool_, params::kPageTokens);
@@ -255,41 +261,6 @@ Status Engine::logits(std::span<const int32_t> tokens, const OnLogits& on_rows) 
     first += ticket.rows;
     return {};
   });
-}
-
-Result<double> Engine::time_steps(uint32_t prompt, uint32_t decoded, uint32_t depth) {
-  if (uint64_t{depth} + prompt + decoded > plan_.context)
-    return Error{ErrorCode::kLimit, "a depth of " + std::to_string(depth) + " and " + std::to_string(prompt + decoded) +
-                                        " tokens do not fit into the context of " + std::to_string(plan_.context)};
-  forget();
-  begin(0, {.temperature = 0});
-  std::mt19937 random(1);
-  std::uniform_int_distribution<int32_t> any(0, static_cast<int32_t>(spec().vocabulary) - 1);
-  const auto random_tokens = [&](uint32_t n) {
-    std::vector<int32_t> tokens(n);
-    for (int32_t& token : tokens) token = any(random);
-    return tokens;
-  };
-  const OnStep ignore = [](const StepTicket&, const StepRunner::Outcome&) { return Status{}; };
-  if (depth > 0) LAHAR_TRY(prefill(random_tokens(depth), LogitMode::kNone, ignore));
-
-  const std::vector<int32_t> tokens = random_tokens(prompt);
-  const Stopwatch watch;
-  if (prompt > 0) LAHAR_TRY(prefill(tokens, LogitMode::kSampled, ignore));
-  std::deque<StepTicket> tickets;
-  const int32_t from_device = -1;
-  for (uint32_t i = 0; i < decoded || !tickets.empty();) {
-    if (i < decoded && tickets.size() < options_.steps_in_flight) {
-      if (!has_room(1)) return Error{ErrorCode::kLimit, "the KV pool has no page left"};
-      LAHAR_ASSIGN(StepTicket ticket, submit(std::span(&from_device, 1), LogitMode::kSampled));
-      tickets.push_back(ticket);
-      ++i;
-      continue;
-    }
-    LAHAR_TRY(steps_->wait(tickets.front()));
-    tickets.pop_front();
-  }
-  return watch.seconds();
 }
 
 }  // namespace lahar

@@ -30,6 +30,7 @@ struct EngineOptions {
   ops::Precision precision = ops::Precision::kDefault;
   uint64_t memory_cap = 0;       // bytes of device memory for everything; 0: no cap
   uint32_t steps_in_flight = 2;  // decode steps submitted ahead of the host
+  uint32_t slots = 1;            // sequences that one step can carry; generate() uses the first, a StepBench all
   bool all_logits = false;       // logits() will be called
   Log log;
 
@@ -94,12 +95,13 @@ class Engine {
   using OnLogits = std::function<Status(uint32_t first, uint32_t rows, std::span<const float> logits, uint32_t stride)>;
   Status logits(std::span<const int32_t> tokens, const OnLogits& on_rows);
 
-  // For benchmarks: after `depth` tokens in the cache, the seconds that a prompt of `prompt` random tokens and then
-  // `decoded` decode steps take. Errors: kLimit.
-  Result<double> time_steps(uint32_t prompt, uint32_t decoded, uint32_t depth);
-
   StepRunner& steps() { return *steps_; }
   const Transformer& transformer() const { return *transformer_; }
+  const Model& model() const { return *model_; }
+  const KvStorage& kv() const { return *kv_; }
+  gpu::Device& device() const { return *device_; }
+  uint32_t chunk() const { return options_.chunk; }                      // prefill rows of a step at most
+  uint32_t steps_in_flight() const { return options_.steps_in_flight; }  // decode steps ahead of the host
   uint64_t weight_bytes() const { return model_->weights.device_bytes; }
   uint64_t staging_peak() const { return model_->weights.staging_peak; }  // bytes
   void forget() { cached_.clear(); }                                      // drops the cache's contents

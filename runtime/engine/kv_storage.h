@@ -37,6 +37,12 @@ class KvStorage {
   uint32_t slots() const { return slots_; }
   uint32_t pages_per_slot() const { return pages_per_slot_; }
   uint64_t bytes() const { return layout_.page_bytes * pages_; }
+  const KvPageLayout& layout() const { return layout_; }
+  // The bytes of one page, all layers of it.
+  gpu::BufferRange page(uint32_t index) const {
+    return segment_ranges_[index / pages_per_segment_].part(index % pages_per_segment_ * layout_.page_bytes,
+                                                            layout_.page_bytes);
+  }
   const gpu::Buffer& page_table() const { return page_table_; }
   // For the ops of one layer. The spans in it live as long as this object.
   ops::KvRef layer(uint32_t index) const;

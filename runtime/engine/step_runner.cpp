@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <chrono>
 #include <cstring>
 
 #include "gpu/transfer.h"
@@ -16,6 +17,31 @@ constexpr uint32_t kLayersPerList = 4;
 constexpr uint32_t kShortStepRows = 16;  // steps of at most so many rows are one list
 
 uint64_t step_state_bytes(uint32_t bucket) { return sizeof(params::StepState) + uint64_t{bucket} * sizeof(params::Row); }
+
+// Adds the time until it dies to a sum; does nothing without one.
+class Stopwatch {
+ public:
+  Stopwatch(HostSeconds* sums, double HostSeconds::*field) : sum_(sums == nullptr ? nullptr : &(sums->*field)) {
+    if (sum_ != nullptr) start_ = std::chrono::steady_clock::now();
+  }
+  ~Stopwatch() {
+    if (sum_ != nullptr) *sum_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+  }
+  Stopwatch(const Stopwatch&) = delete;
+
+ private:
+  double* sum_;
+  std::chrono::steady_clock::time_point start_;
+};
+
+std::string kernel_name(const gpu::Node& node) {
+  if (node.kind == gpu::Node::Kind::kCopy) return "copy";
+  if (node.kind == gpu::Node::Kind::kFill) return "fill";
+  const gpu::ShaderInfo shader = node.kernel->shader();
+  std::string name(shader.name);
+  if (!shader.variant.empty()) name += " " + std::string(shader.variant);
+  return name;
+}
 
 }  // namespace
 
@@ -69,6 +95,7 @@ Status StepRunner::check(const StepPlan& plan) const {
 }
 
 void StepRunner::write_input(const StepPlan& plan, Place& place) {
+  const Stopwatch watch(host_, &HostSeconds::write);
   auto* input = reinterpret_cast<params::StepInput*>(place.input.mapped());
   input->n_rows = static_cast<uint32_t>(plan.tokens.size());
   input->n_runs = static_cast<uint32_t>(plan.runs.size());
@@ -84,12 +111,16 @@ Result<StepTicket> StepRunner::submit(const StepPlan& plan) {
   LAHAR_TRY(check(plan));
   const auto ring = static_cast<uint32_t>(submitted_steps_ % options_.ring);
   Place& place = places_[ring];
-  if (place.pending != 0) LAHAR_TRY(device_->wait(place.pending));
+  if (place.pending != 0) {
+    const Stopwatch watch(host_, &HostSeconds::wait);
+    LAHAR_TRY(device_->wait(place.pending));
+  }
   write_input(plan, place);
 
   const StepShape shape{std::bit_ceil(static_cast<uint32_t>(plan.tokens.size())), plan.logits};
   LAHAR_ASSIGN(Program * program, this->program(shape, ring));
   uint64_t timeline = 0;
+  const Stopwatch watch(host_, &HostSeconds::submit);
   for (const gpu::CommandList& list : program->lists) {
     const gpu::CommandList* one = &list;
     LAHAR_ASSIGN(timeline, device_->submit(std::span(&one, 1), gate_, gate_value_));
@@ -100,7 +131,10 @@ Result<StepTicket> StepRunner::submit(const StepPlan& plan) {
 }
 
 Result<StepRunner::Outcome> StepRunner::wait(const StepTicket& ticket) {
-  LAHAR_TRY(device_->wait(ticket.timeline));
+  {
+    const Stopwatch watch(host_, &HostSeconds::wait);
+    LAHAR_TRY(device_->wait(ticket.timeline));
+  }
   const Place& place = places_[ticket.ring];
   Outcome outcome;
   outcome.records = place.records.mapped_as<const params::SampleRecord>().first(ticket.runs);
@@ -113,6 +147,7 @@ Result<StepRunner::Outcome> StepRunner::wait(const StepTicket& ticket) {
 
 Result<StepRunner::Program*> StepRunner::program(const StepShape& shape, uint32_t ring) {
   if (const auto it = programs_.find({shape, ring}); it != programs_.end()) return &it->second;
+  const Stopwatch watch(host_, &HostSeconds::record);
   for (uint32_t place = 0; place < options_.ring; ++place) {
     LAHAR_ASSIGN(Program recorded, record(shape, place));
     programs_.emplace(std::pair(shape, place), std::move(recorded));
@@ -151,8 +186,6 @@ void StepRunner::record_prepare(gpu::Recorder& recorder, const StepShape& shape,
 }
 
 Result<StepRunner::Program> StepRunner::record(const StepShape& shape, uint32_t ring) {
-  const Place& place = places_[ring];
-  const ops::StepRef step{{step_state_, 0, step_state_bytes(shape.bucket)}, shape.bucket};
   gpu::Recorder recorder(*device_);
   Program program;
   const auto finish_list = [&]() -> Status {
@@ -161,35 +194,66 @@ Result<StepRunner::Program> StepRunner::record(const StepShape& shape, uint32_t 
     recorder.clear();
     return {};
   };
+  LAHAR_TRY(record_nodes(recorder, shape, places_[ring], finish_list));
+  LAHAR_TRY(finish_list());
+  return program;
+}
 
+Result<StepTrace> StepRunner::trace(const StepPlan& plan) {
+  LAHAR_TRY(check(plan));
+  LAHAR_TRY(device_->wait_idle());
+  Place& place = places_[submitted_steps_ % options_.ring];
+  write_input(plan, place);
+  gpu::Recorder recorder(*device_);
+  const StepShape shape{std::bit_ceil(static_cast<uint32_t>(plan.tokens.size())), plan.logits};
+  LAHAR_TRY(record_nodes(recorder, shape, place, [] { return Status{}; }));
+  LAHAR_ASSIGN(const gpu::CommandList list, recorder.finish({.timestamps = true}));
+  const gpu::CommandList* lists[] = {&list};
+  LAHAR_ASSIGN(place.pending, device_->submit(lists, gate_, gate_value_));
+  ++submitted_steps_;
+  LAHAR_TRY(device_->wait(place.pending));
+
+  StepTrace trace;
+  for (const gpu::Node& node : recorder.nodes())
+    trace.nodes.push_back({node.label, kernel_name(node), node.groups, node.barrier_before, 0, 0});
+  const auto timings = list.timings();
+  if (!timings.ok() || timings->size() != trace.nodes.size()) return trace;
+  trace.timed = true;
+  for (size_t i = 0; i < trace.nodes.size(); ++i) {
+    trace.nodes[i].begin_ns = (*timings)[i].begin_ns;
+    trace.nodes[i].duration_ns = (*timings)[i].duration_ns;
+  }
+  return trace;
+}
+
+Status StepRunner::record_nodes(gpu::Recorder& recorder, const StepShape& shape, const Place& place,
+                                const std::function<Status()>& cut) {
+  const ops::StepRef step{{step_state_, 0, step_state_bytes(shape.bucket)}, shape.bucket};
   record_prepare(recorder, shape, place);
   LAHAR_TRY(transformer_.record_embedding(recorder, step));
   for (uint32_t layer = 0; layer < transformer_.layers(); ++layer) {
     LAHAR_TRY(transformer_.record_layer(recorder, step, layer, kv_.layer(layer)));
-    if (shape.bucket > kShortStepRows && layer % kLayersPerList == kLayersPerList - 1) LAHAR_TRY(finish_list());
+    if (shape.bucket > kShortStepRows && layer % kLayersPerList == kLayersPerList - 1) LAHAR_TRY(cut());
   }
 
   const ops::Activations logits = transformer_.logits(shape.bucket);
-  ops::SampleParams sample{.logits = logits,
-                           .vocabulary = transformer_.vocabulary(),
-                           .states = states_,
-                           .slots = options_.slots,
-                           .records = place.records,
-                           .scratch = sample_scratch_,
-                           .step = step,
-                           .max_runs = std::min(options_.slots, shape.bucket)};
+  const ops::SampleParams sample{.logits = logits,
+                                 .vocabulary = transformer_.vocabulary(),
+                                 .states = states_,
+                                 .slots = options_.slots,
+                                 .records = place.records,
+                                 .scratch = sample_scratch_,
+                                 .step = step,
+                                 .max_runs = std::min(options_.slots, shape.bucket)};
   if (shape.logits == LogitMode::kSampled) {
     LAHAR_TRY(transformer_.record_head(recorder, step, false));
-    LAHAR_TRY(ops::sample(recorder, sample));
-  } else {
-    if (shape.logits == LogitMode::kAll) {
-      LAHAR_TRY(transformer_.record_head(recorder, step, true));
-      recorder.copy("read logits", logits.range, {place.logits, 0, logits.range.size});
-    }
-    LAHAR_TRY(ops::advance(recorder, sample));
+    return ops::sample(recorder, sample);
   }
-  LAHAR_TRY(finish_list());
-  return program;
+  if (shape.logits == LogitMode::kAll) {
+    LAHAR_TRY(transformer_.record_head(recorder, step, true));
+    recorder.copy("read logits", logits.range, {place.logits, 0, logits.range.size});
+  }
+  return ops::advance(recorder, sample);
 }
 
 }  // namespace lahar

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <array>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -54,6 +55,27 @@ struct StepRunnerOptions {
   bool all_logits = false;  // LogitMode::kAll will be used: memory to read logits back is set aside
 };
 
+// Seconds of the host's time that steps took, summed up.
+struct HostSeconds {
+  double record = 0;  // of programs seen for the first time
+  double write = 0;   // of the step's input
+  double submit = 0;  // in the driver
+  double wait = 0;    // for the device
+};
+
+// One node of a recorded step, as the device timed it.
+struct TracedNode {
+  std::string label;   // "L3 qkv"
+  std::string kernel;  // "gemv q4_0", or "copy", "fill"
+  gpu::GroupCount groups;
+  bool barrier_before = false;
+  double begin_ns = 0, duration_ns = 0;  // since the step's first node began
+};
+struct StepTrace {
+  std::vector<TracedNode> nodes;  // in recorded order
+  bool timed = false;             // false where the queue has no timestamps, or gave none: all times are 0
+};
+
 class StepRunner {
  public:
   // `transformer` and `kv` must outlive the result.
@@ -83,6 +105,13 @@ class StepRunner {
   // Records the shape where it is not yet.
   Result<ProgramSize> program_size(const StepShape& shape);
 
+  // Runs the step from a program recorded for this call alone, with timestamps around every node. They keep nodes from
+  // overlapping: the sum of the times is an upper bound of the step's. Blocks.
+  Result<StepTrace> trace(const StepPlan& plan);
+
+  // Where set, the host's time is added up there; must live as long as it is set.
+  void measure_host(HostSeconds* sums) { host_ = sums; }
+
   // Every later submission waits until the timeline semaphore has reached `value` (for tests; VK_NULL_HANDLE: none).
   void set_gate(VkSemaphore semaphore, uint64_t value) { gate_ = semaphore, gate_value_ = value; }
   // All buffers that a step may touch but weights and the KV pool, for tests that prove declared accesses.
@@ -103,6 +132,9 @@ class StepRunner {
   Status allocate();
   Result<Program*> program(const StepShape& shape, uint32_t ring);
   Result<Program> record(const StepShape& shape, uint32_t ring);
+  // The step's nodes. `cut` is called where a long step may be cut into submissions.
+  Status record_nodes(gpu::Recorder& recorder, const StepShape& shape, const Place& place,
+                      const std::function<Status()>& cut);
   void record_prepare(gpu::Recorder& recorder, const StepShape& shape, const Place& place);
   void write_input(const StepPlan& plan, Place& place);
   Status check(const StepPlan& plan) const;
@@ -117,6 +149,7 @@ class StepRunner {
   uint64_t submitted_steps_ = 0, recorded_ = 0;
   VkSemaphore gate_ = VK_NULL_HANDLE;
   uint64_t gate_value_ = 0;
+  HostSeconds* host_ = nullptr;
 };
 
 }  // namespace lahar

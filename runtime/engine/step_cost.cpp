@@ -1,0 +1,57 @@
+#include "engine/step_cost.h"
+
+#include <algorithm>
+
+namespace lahar {
+namespace {
+
+uint64_t bytes_of(const Linear& linear) {
+  uint64_t bytes = linear.bias.size;
+  for (const LinearPart& part : linear.parts)
+    for (const gpu::BufferRange& plane : part.matrix.planes) bytes += plane.size;
+  return bytes;
+}
+uint64_t bytes_of(const NormWeights& norm) { return norm.weight.size + norm.bias.size; }
+
+double products(const Linear& linear) { return static_cast<double>(linear.rows) * linear.cols; }
+
+uint64_t visible(const LayerSpec& layer, uint64_t context) {
+  return layer.attention.window == 0 ? context : std::min<uint64_t>(context, layer.attention.window);
+}
+
+}  // namespace
+
+uint64_t step_weight_bytes(const ModelWeights& weights) {
+  uint64_t bytes = bytes_of(weights.head) + bytes_of(weights.final_norm);
+  for (const LayerWeights& layer : weights.layers) {
+    for (const Linear* linear : {&layer.qkv, &layer.attention_output, &layer.up, &layer.down}) bytes += bytes_of(*linear);
+    for (const NormWeights* norm : {&layer.pre_attention, &layer.post_attention, &layer.pre_ffn, &layer.post_ffn})
+      bytes += bytes_of(*norm);
+    bytes += layer.q_norm.size + layer.k_norm.size;
+  }
+  return bytes;
+}
+
+uint64_t row_kv_bytes(const ModelSpec& spec, const KvPageLayout& layout, uint64_t context) {
+  uint64_t bytes = 0;
+  for (size_t i = 0; i < spec.layers.size(); ++i) {
+    const uint64_t end = i + 1 < spec.layers.size() ? layout.key_offsets[i + 1] : layout.page_bytes;
+    bytes += (end - layout.key_offsets[i]) * visible(spec.layers[i], context) / params::kPageTokens;
+  }
+  return bytes;
+}
+
+double prefill_flops(const ModelSpec& spec, const ModelWeights& weights, uint64_t tokens, uint64_t depth) {
+  double flops = 2 * products(weights.head);
+  for (size_t i = 0; i < spec.layers.size(); ++i) {
+    const LayerWeights& w = weights.layers[i];
+    flops += 2.0 * static_cast<double>(tokens) *
+             (products(w.qkv) + products(w.attention_output) + products(w.up) + products(w.down));
+    double keys = 0;  // of all rows together
+    for (uint64_t t = 0; t < tokens; ++t) keys += static_cast<double>(visible(spec.layers[i], depth + t + 1));
+    flops += 4.0 * keys * spec.layers[i].attention.heads * spec.layers[i].attention.head_dim;  // q.k and p.v
+  }
+  return flops;
+}
+
+}  // namespace lahar

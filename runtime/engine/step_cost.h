@@ -1,0 +1,21 @@
+// What a step has to read and to compute at least, for rates: counted from the model, not from what kernels do.
+#pragma once
+
+#include <cstdint>
+
+#include "engine/kv_storage.h"
+#include "model.h"
+
+namespace lahar {
+
+// Bytes of weights that every step with logits reads: the projections, the norms, the head. Of the embedding only rows are
+// read.
+uint64_t step_weight_bytes(const ModelWeights& weights);
+
+// Bytes of keys and values that a row reads which sees `context` tokens, sliding windows considered.
+uint64_t row_kv_bytes(const ModelSpec& spec, const KvPageLayout& layout, uint64_t context);
+
+// Operations (a multiply-add counts as two) of a prompt of `tokens` after `depth` tokens, with the logits of its last row.
+double prefill_flops(const ModelSpec& spec, const ModelWeights& weights, uint64_t tokens, uint64_t depth);
+
+}  // namespace lahar
