@@ -1,13 +1,11 @@
 #include "weight_plan.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "quant/quantize.h"
 
 namespace lahar {
 
-using nlohmann::json;
 using quant::WeightFormat;
 
 std::optional<Quantize> quantize_from_name(std::string_view name) {
@@ -29,11 +27,11 @@ class Planner {
   Status plan();
 
  private:
-  void read_block_size();
   Error refuse_type(const TensorView& tensor, const std::string& hint) const;
   std::optional<WeightFormat> target(const TensorView& tensor, uint32_t cols, Role role);
   Result<uint32_t> scale_group(const MatrixPiece& piece) const;
   Result<MatrixPlan> matrix(MatrixPiece piece, Role role);
+  MatrixPlan packed(MatrixPiece piece);
   Status linear(const LinearTensors& tensors, Role role, LinearPlan& out, uint64_t& bytes);
   Status count_vector(const VectorTensors& vector);
   Status count_norm(const NormTensors& norm);
@@ -44,31 +42,9 @@ class Planner {
   WeightPlan::Data& data_;
   uint64_t kept_ = 0;  // matrices that could not be quantized
   std::string first_kept_;
+  uint64_t expanded_ = 0;  // packed matrices that become F16
+  std::string first_expanded_;
 };
-
-// Of "fp8": weight_block_size; of "compressed-tensors": a group's weights.block_structure.
-void Planner::read_block_size() {
-  if (source_.hf() == nullptr) return;
-  const json& config = source_.hf()->config();
-  auto found = config.find("quantization_config");
-  if (found == config.end() || !found->is_object()) return;
-  const auto take = [this](const json& object, const char* key) {
-    auto size = object.find(key);
-    if (size == object.end() || !size->is_array() || size->size() != 2) return;
-    for (const json& n : *size)
-      if (!n.is_number_unsigned() || n.get<uint64_t>() == 0 || n.get<uint64_t>() > arch::kMaxWidth) return;
-    data_.block_rows = (*size)[0].get<uint32_t>();
-    data_.block_cols = (*size)[1].get<uint32_t>();
-  };
-  take(*found, "weight_block_size");
-  auto groups = found->find("config_groups");
-  if (groups == found->end() || !groups->is_object()) return;
-  for (const json& group : *groups) {
-    if (!group.is_object()) continue;
-    auto weights = group.find("weights");
-    if (weights != group.end() && weights->is_object()) take(*weights, "block_structure");
-  }
-}
 
 Error Planner::refuse_type(const TensorView& tensor, const std::string& hint) const {
   return {ErrorCode::kUnsupported, source_.name() + ": tensor '" + tensor.name + "': type " +
@@ -101,19 +77,45 @@ Result<uint32_t> Planner::scale_group(const MatrixPiece& piece) const {
   const uint64_t rows = tensor[0];
   const bool one = shape.elements() == uint64_t{1};
   if (one || shape == Shape{rows} || shape == Shape{rows, 1}) return piece.cols;
-  const Shape blocks{ceil_div(rows, data_.block_rows), ceil_div(piece.cols, data_.block_cols)};
+  const HfQuantization& q = data_.tensors.quantization;
+  const Shape blocks{ceil_div(rows, q.block_rows), ceil_div(piece.cols, q.block_cols)};
   if (shape != blocks)
     return Error{ErrorCode::kFormat, source_.name() + ": tensor '" + piece.scales->name + "': expected shape [" +
                                          std::to_string(rows) + ", 1] or " + blocks.to_string() + ", found " +
                                          shape.to_string()};
-  return std::min(data_.block_cols, piece.cols);
+  return std::min(q.block_cols, piece.cols);
+}
+
+// The types of files that are kept as they are.
+std::string supported_types() {
+  std::string list;
+  for (size_t i = 0; i < static_cast<size_t>(WeightFormat::kCount); ++i) {
+    const quant::FormatTraits& t = quant::traits(static_cast<WeightFormat>(i));
+    if (!t.grouped) list += (list.empty() ? "" : ", ") + std::string(t.name);
+  }
+  return list;
+}
+
+// What no format can hold as it is, is expanded to F16.
+MatrixPlan Planner::packed(MatrixPiece piece) {
+  MatrixPlan plan;
+  const PackedFormat found = packed_format(piece);
+  plan.format = found.format;
+  plan.group = found.group;
+  plan.rows = piece.rows;
+  plan.cols = piece.cols;
+  if (found.format == WeightFormat::kF16 && expanded_++ == 0) first_expanded_ = piece.tensor->name;
+  data_.source_bytes += piece.rows * packed_row_bytes(piece);
+  plan.pieces.push_back(std::move(piece));
+  return plan;
 }
 
 Result<MatrixPlan> Planner::matrix(MatrixPiece piece, Role role) {
   MatrixPlan plan;
   const TensorView& tensor = *piece.tensor;
+  if (piece.packed) return packed(std::move(piece));
   const auto same = quant::format_for(tensor.dtype);
-  if (!same) return refuse_type(tensor, "F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q4_K, Q6_K, and F8_E4M3 and I8 with scales are");
+  if (!same) return refuse_type(tensor, supported_types() + " are, and F8_E4M3 and I8 with scales");
   if (piece.transposed && !is_float(tensor.dtype)) return refuse_type(tensor, "F32, F16 and BF16 are");
   const auto converted = target(tensor, piece.cols, role);
   plan.format = converted.value_or(*same);
@@ -182,7 +184,6 @@ Status Planner::count_norm(const NormTensors& norm) {
 }
 
 Status Planner::plan() {
-  read_block_size();
   MemoryNeed& memory = data_.memory;
   LAHAR_TRY(linear(data_.tensors.embedding, Role::kTable, data_.embedding, memory.embedding));
   LAHAR_TRY(linear(data_.tensors.positions, Role::kPositions, data_.positions, memory.embedding));
@@ -204,6 +205,12 @@ Status Planner::plan() {
     log_.warning(source_.name() + ": " + std::to_string(kept_) +
                  " matrices keep their type, their rows do not divide into " + "quantized groups: " + first_kept_ +
                  (kept_ > 1 ? ", ..." : ""));
+  if (expanded_ > 0)
+    log_.warning(
+        source_.name() + ": " + std::to_string(expanded_) +
+        " matrices are expanded to F16: their groups are out of order (act-order), asymmetric in 8 bits, or no multiple "
+        "of 32 columns: " +
+        first_expanded_ + (expanded_ > 1 ? ", ..." : ""));
   return {};
 }
 

@@ -35,7 +35,6 @@ struct WeightPlan::Data {
   std::vector<LayerPlan> layers;
   MemoryNeed memory;
   uint64_t source_bytes = 0;
-  uint32_t block_rows = 128, block_cols = 128;  // of a scale in block-quantized fp8
 };
 
 // Device planes and vectors begin at multiples of this.

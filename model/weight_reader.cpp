@@ -23,15 +23,21 @@ Status read_vector(const VectorTensors& vector, std::vector<float>& out) {
   return {};
 }
 
-uint64_t file_bytes(const RowSpan& span) {
-  return quant::file_row_bytes(span.piece->tensor->dtype, span.piece->cols) * span.rows;
+namespace {
+
+uint64_t row_bytes_of(const MatrixPiece& piece) {
+  return piece.packed ? packed_row_bytes(piece) : quant::file_row_bytes(piece.tensor->dtype, piece.cols);
 }
+
+}  // namespace
+
+uint64_t file_bytes(const RowSpan& span) { return row_bytes_of(*span.piece) * span.rows; }
 
 std::vector<RowSpan> row_spans(const MatrixPlan& matrix, uint64_t most_bytes) {
   std::vector<RowSpan> spans;
   uint32_t row = 0;
   for (const MatrixPiece& piece : matrix.pieces) {
-    const uint64_t row_bytes = std::max<uint64_t>(quant::file_row_bytes(piece.tensor->dtype, piece.cols), 1);
+    const uint64_t row_bytes = std::max<uint64_t>(row_bytes_of(piece), 1);
     const auto most_rows = static_cast<uint32_t>(std::clamp<uint64_t>(most_bytes / row_bytes, 1, UINT32_MAX));
     for (const RowRun& run : piece.runs) {
       for (uint32_t at = 0; at < run.rows;) {
@@ -74,7 +80,7 @@ Status read_scales(const WeightPlan::Data& data, const MatrixPlan& matrix, const
     for (uint32_t g = 0; g < groups; ++g) {
       size_t index = 0;
       if (per_row) index = span.file_row + r;
-      else if (values.size() > 1) index = size_t{(span.file_row + r) / data.block_rows} * groups + g;
+      else if (values.size() > 1) index = size_t{(span.file_row + r) / data.tensors.quantization.block_rows} * groups + g;
       out[size_t{r} * groups + g] = values[index];
     }
   }

@@ -26,6 +26,7 @@ std::vector<RowSpan> row_spans(const MatrixPlan& matrix, uint64_t most_bytes);
 uint64_t file_bytes(const RowSpan& span);
 
 // The rows of a span as the file has them, row-major: a view into the file, or into `scratch` where they are transposed.
+// Not for packed pieces.
 std::span<const std::byte> file_rows(const RowSpan& span, std::vector<std::byte>& scratch);
 
 // The fp32 scales of a grouped matrix that keeps its bits: groups_in_row() values a row. Errors: kFormat (not finite).

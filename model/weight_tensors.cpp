@@ -13,10 +13,14 @@ constexpr std::string_view kRoots[] = {
     "model.", "transformer.", "", "language_model.model.", "model.language_model.", "language_model."};
 constexpr std::string_view kHeadRoots[] = {"", "language_model.", "model.language_model."};
 
+std::string weight_of(std::string_view name) { return std::string(name) + ".weight"; }
+std::string bias_of(std::string_view name) { return std::string(name) + ".bias"; }
+
 class Resolver {
  public:
-  Resolver(const ModelSource& source, const ModelSpec& spec, const arch::TensorLayout& layout)
-      : source_(source), spec_(spec), layout_(layout) {}
+  Resolver(const ModelSource& source, const HfQuantization& quantization, const ModelSpec& spec,
+           const arch::TensorLayout& layout)
+      : source_(source), quantization_(quantization), spec_(spec), layout_(layout) {}
 
   Result<ModelTensors> resolve();
 
@@ -33,14 +37,16 @@ class Resolver {
   Status ffn(const std::string& layer, const FfnSpec& f, LayerTensors& out) const;
   Result<LayerTensors> layer(size_t index) const;
 
+  bool has_matrix(const std::string& name) const {
+    return source_.find_tensor(weight_of(name)) != nullptr || has_packed(source_, name);
+  }
+
   const ModelSource& source_;
+  const HfQuantization& quantization_;
   const ModelSpec& spec_;
   const arch::TensorLayout& layout_;
   std::string root_;
 };
-
-std::string weight_of(std::string_view name) { return std::string(name) + ".weight"; }
-std::string bias_of(std::string_view name) { return std::string(name) + ".bias"; }
 
 std::optional<std::string> find_root(const ModelSource& source, std::string_view embedding) {
   if (source.gguf() != nullptr) return std::string();
@@ -74,6 +80,8 @@ Error Resolver::wrong_shape(const TensorView& tensor, const Shape& expected) con
 
 Result<MatrixPiece> Resolver::matrix(const std::string& name, uint32_t rows, uint32_t cols, bool transposed,
                                      bool scaled) const {
+  LAHAR_ASSIGN(auto packed, find_packed(source_, quantization_, name, rows, cols));
+  if (packed) return std::move(*packed);
   MatrixPiece piece;
   piece.tensor = source_.find_tensor(weight_of(name));
   if (piece.tensor == nullptr) return missing(weight_of(name));
@@ -86,9 +94,6 @@ Result<MatrixPiece> Resolver::matrix(const std::string& name, uint32_t rows, uin
   if (source_.hf() != nullptr) {
     for (const char* suffix : {"_scale_inv", "_scale"})
       if (piece.scales == nullptr) piece.scales = source_.find_tensor(weight_of(name) + suffix);
-    if (source_.find_tensor(weight_of(name) + "_zero_point") != nullptr)
-      return Error{ErrorCode::kUnsupported, source_.name() + ": tensor '" + weight_of(name) +
-                                                "_zero_point': asymmetric quantization is not supported"};
   } else if (const TensorView* scale = scaled ? source_.find_tensor(name + ".scale") : nullptr; scale != nullptr) {
     if (scale->dtype != DType::kF32 || scale->data.size() != sizeof(float)) return wrong_shape(*scale, Shape{1});
     std::memcpy(&piece.scale, scale->data.data(), sizeof(float));
@@ -151,7 +156,7 @@ Status Resolver::qkv(const std::string& layer, const LayerSpec& spec, LayerTenso
   const AttentionSpec& a = spec.attention;
   const arch::TensorNames& n = layout_.names;
   const std::string fused = layer + std::string(n.qkv);
-  if (!n.qkv.empty() && (n.q.empty() || source_.find_tensor(weight_of(fused)) != nullptr)) {
+  if (!n.qkv.empty() && (n.q.empty() || has_matrix(fused))) {
     LAHAR_TRY(fused_qkv(fused, a, out.qkv));
   } else {
     const std::array<std::pair<std::string_view, uint32_t>, 3> parts{{{n.q, a.heads}, {n.k, a.kv_heads}, {n.v, a.kv_heads}}};
@@ -172,7 +177,7 @@ Status Resolver::qkv(const std::string& layer, const LayerSpec& spec, LayerTenso
 Status Resolver::ffn(const std::string& layer, const FfnSpec& f, LayerTensors& out) const {
   const arch::TensorNames& n = layout_.names;
   const std::string gate_up = layer + std::string(n.gate_up);
-  const bool has_gate = !n.gate.empty() && source_.find_tensor(layer + weight_of(n.gate)) != nullptr;
+  const bool has_gate = !n.gate.empty() && has_matrix(layer + std::string(n.gate));
   if (f.gated && !n.gate_up.empty() && !has_gate) {
     LAHAR_TRY(linear(gate_up, 2 * f.width, spec_.hidden, f.up_bias, layout_.scaled_ffn, out.up));
   } else {
@@ -241,7 +246,10 @@ Result<ModelTensors> resolve_tensors(const ModelSource& source, const ModelSpec&
   if (architecture == nullptr || architecture->name != spec.architecture)
     return Error{ErrorCode::kInvalidArgument, source.name() + ": the spec is of another model"};
   const arch::TensorLayout layout = arch::tensor_layout(*architecture, spec, gguf);
-  return Resolver(source, spec, layout).resolve();
+  LAHAR_ASSIGN(const HfQuantization quantization, read_hf_quantization(source));
+  LAHAR_ASSIGN(ModelTensors tensors, Resolver(source, quantization, spec, layout).resolve());
+  tensors.quantization = quantization;
+  return tensors;
 }
 
 Result<FoundVocabulary> find_vocabulary(const ModelSource& source, const arch::TensorLayout& layout, uint32_t hidden) {

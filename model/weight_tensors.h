@@ -9,6 +9,8 @@
 #include "arch/architecture.h"
 #include "core/result.h"
 #include "format/model_source.h"
+#include "hf_quantization.h"
+#include "packed_weights.h"
 #include "spec.h"
 
 namespace lahar {
@@ -20,11 +22,12 @@ struct RowRun {
 // Rows of one tensor that become consecutive rows of a matrix.
 struct MatrixPiece {
   const TensorView* tensor = nullptr;
-  const TensorView* scales = nullptr;  // of fp8 and int8 weights in safetensors; null where there is none
+  const TensorView* scales = nullptr;  // of quantized weights in safetensors; null where there is none
   std::vector<RowRun> runs;
-  uint32_t rows = 0, cols = 0;  // of this piece
-  bool transposed = false;      // the tensor is [cols, its rows]
-  float scale = 1;              // of the product
+  uint32_t rows = 0, cols = 0;          // of this piece
+  bool transposed = false;              // the tensor is [cols, its rows]
+  float scale = 1;                      // of the product
+  std::optional<PackedTensors> packed;  // of what the tensor holds several to a word; then `scales` are of its groups
 };
 
 // Values of one tensor, or zeros, that become consecutive values of a vector.
@@ -58,6 +61,7 @@ struct LayerTensors {
 };
 
 struct ModelTensors {
+  HfQuantization quantization;
   LinearTensors embedding, positions, head;  // positions and head: no pieces where there are none of their own
   NormTensors final_norm;
   std::vector<LayerTensors> layers;

@@ -54,9 +54,10 @@ class Loader {
 
   Status upload_vectors();
   Status upload(const PendingMatrix& pending);
+  Status upload_table(const PendingMatrix& pending);
   Status upload_kept(const PendingMatrix& pending, const RowSpan& span);
   Status convert(const MatrixPlan& m, const RowSpan& span, std::span<const std::byte> rows_in);
-  Status upload_quantized(const PendingMatrix& pending, const RowSpan& span);
+  Status upload_converted(const PendingMatrix& pending, const RowSpan& span);
   Status write_rows(const gpu::BufferRange& plane, uint32_t row_bytes, const RowSpan& span,
                     const std::function<Status(uint32_t first, uint32_t rows, std::span<std::byte> out)>& fill);
   Status advance(uint64_t bytes);
@@ -188,14 +189,15 @@ Status Loader::upload_kept(const PendingMatrix& pending, const RowSpan& span) {
   const MatrixPlan& m = *pending.plan;
   const auto rows_in = file_rows(span, transposed_);
   const uint64_t in_bytes = rows_in.size() / span.rows;
-  const uint32_t from_file = quant::traits(m.format).grouped ? 1 : m.layout.planes;
+  const quant::FormatTraits& traits = quant::traits(m.format);
+  const uint32_t from_file = traits.grouped ? 1 : m.layout.planes - (traits.table.empty() ? 0 : 1);
   for (uint32_t p = 0; p < from_file; ++p) {
     LAHAR_TRY(write_rows(
         range(pending.places[p]), m.layout.row_bytes[p], span, [&](uint32_t first, uint32_t rows, std::span<std::byte> out) {
           return quant::replane(m.format, m.cols, rows_in.subspan(first * in_bytes, rows * in_bytes), p, out);
         }));
   }
-  if (from_file == m.layout.planes) return {};
+  if (!traits.grouped) return {};
   LAHAR_TRY(read_scales(data_, m, span, floats_));
   const size_t groups = floats_.size() / span.rows;
   return write_rows(
@@ -223,6 +225,8 @@ Status Loader::convert(const MatrixPlan& m, const RowSpan& span, std::span<const
   const size_t in_bytes = rows_in.size() / span.rows;
   const auto work = [&](uint32_t first) -> Status {
     const uint32_t rows = std::min(share, span.rows - first);
+    if (span.piece->packed)
+      return repack_rows(m, *span.piece, span.file_row + first, rows, part_of(m, converted_, span.rows, first, rows));
     const auto values = std::span(floats_).subspan(size_t{first} * m.cols, size_t{rows} * m.cols);
     LAHAR_TRY(quant::to_floats(span.piece->tensor->dtype, rows_in.subspan(first * in_bytes, rows * in_bytes), values));
     return quant::quantize_rows(m.format, m.cols, m.group, values, part_of(m, converted_, span.rows, first, rows));
@@ -242,13 +246,13 @@ Status Loader::convert(const MatrixPlan& m, const RowSpan& span, std::span<const
   return result;
 }
 
-Status Loader::upload_quantized(const PendingMatrix& pending, const RowSpan& span) {
+Status Loader::upload_converted(const PendingMatrix& pending, const RowSpan& span) {
   const MatrixPlan& m = *pending.plan;
   size_t bytes = 0;
   for (uint32_t p = 0; p < m.layout.planes; ++p) bytes += size_t{span.rows} * m.layout.row_bytes[p];
   converted_.resize(bytes);
-  floats_.resize(size_t{span.rows} * m.cols);
-  LAHAR_TRY(convert(m, span, file_rows(span, transposed_)));
+  if (!span.piece->packed) floats_.resize(size_t{span.rows} * m.cols);
+  LAHAR_TRY(convert(m, span, span.piece->packed ? std::span<const std::byte>() : file_rows(span, transposed_)));
   const PlaneData planes = part_of(m, converted_, span.rows, 0, span.rows);
   for (uint32_t p = 0; p < m.layout.planes; ++p) {
     const uint32_t row_bytes = m.layout.row_bytes[p];
@@ -261,11 +265,24 @@ Status Loader::upload_quantized(const PendingMatrix& pending, const RowSpan& spa
   return {};
 }
 
+// Of formats whose last plane is the same for all rows.
+Status Loader::upload_table(const PendingMatrix& pending) {
+  const auto table = std::as_bytes(quant::traits(pending.plan->format).table);
+  if (table.empty()) return {};
+  const gpu::BufferRange plane = range(pending.places[pending.plan->layout.planes - 1]);
+  return ring_->write(plane, sizeof(uint32_t), [&](uint64_t offset, std::span<std::byte> out) -> Status {
+    std::memcpy(out.data(), table.data() + offset, out.size());
+    return {};
+  });
+}
+
 Status Loader::upload(const PendingMatrix& pending) {
   for (const RowSpan& span : row_spans(*pending.plan, kChunkBytes)) {
-    LAHAR_TRY(pending.plan->quantize ? upload_quantized(pending, span) : upload_kept(pending, span));
+    const bool convert = pending.plan->quantize || span.piece->packed;
+    LAHAR_TRY(convert ? upload_converted(pending, span) : upload_kept(pending, span));
     LAHAR_TRY(advance(file_bytes(span)));
   }
+  LAHAR_TRY(upload_table(pending));
   for (uint32_t p = 0; p < pending.plan->layout.planes; ++p) pending.matrix->planes[p] = range(pending.places[p]);
   for (const MatrixPiece& piece : pending.plan->pieces) source_.release(piece.tensor->data);
   return {};

@@ -4,6 +4,7 @@
 
 #include "arch/architecture.h"
 #include "core/quote.h"
+#include "hf_quantization.h"
 #include "weight_tensors.h"
 
 namespace lahar {
@@ -69,30 +70,6 @@ std::string supported_architectures() {
 }
 
 namespace {
-
-// The methods whose tensors weight_plan.cpp understands.
-Status check_quantization(const ModelSource& source) {
-  if (source.hf() == nullptr) return {};
-  const json& root = source.hf()->config();
-  auto found = root.find("quantization_config");
-  if (found == root.end() || found->is_null()) return {};
-  auto method = found->is_object() ? found->find("quant_method") : found->end();
-  if (!found->is_object() || method == found->end() || !method->is_string())
-    return Error{ErrorCode::kFormat,
-                 source.name() + ": config.json: quantization_config: expected an object with a quant_method"};
-  const auto& name = method->get_ref<const std::string&>();
-  if (name == "fp8") return {};
-  if (name == "compressed-tensors") {
-    // The formats that keep one value a byte; the others pack several.
-    auto format = found->find("format");
-    const std::string kind = format != found->end() && format->is_string() ? format->get<std::string>() : "unknown";
-    if (kind == "float-quantized" || kind == "int-quantized" || kind == "naive-quantized") return {};
-    return Error{ErrorCode::kUnsupported, source.name() + ": weights quantized by compressed-tensors as " + quote(kind) +
-                                              " are not supported; float-quantized and int-quantized are"};
-  }
-  return Error{ErrorCode::kUnsupported, source.name() + ": weights quantized by " + quote(name) +
-                                            " are not supported; fp8 and compressed-tensors (8 bits) are"};
-}
 
 Status check_dense(const ModelSource& source, const arch::Config& config) {
   const auto refuse = [&](std::string_view key) -> Status {
@@ -201,7 +178,7 @@ Result<ModelSpec> read_model_spec(const ModelSource& source, uint32_t context, c
     return Error{ErrorCode::kNotFound,
                  source.name() + ": holds no tensors (a vocabulary alone?), so there is nothing to run"};
   arch::Config config(source);
-  LAHAR_TRY(check_quantization(source));
+  LAHAR_TRY(read_hf_quantization(source));
   LAHAR_TRY(check_dense(source, config));
   LAHAR_TRY(refuse_gguf_options(source));
 

@@ -27,9 +27,10 @@ std::vector<Case> cases() {
     all.push_back({std::string("golden/hf/") + name});
   for (const char* name : {"gemma3-dense", "gpt2-dense", "llama-dense", "phi3-dense", "qwen3-dense"})
     all.push_back({std::string("golden/gguf/") + name + ".gguf"});
-  for (const char* name : {"F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q4_K_S", "Q4_K_M", "Q6_K"})
+  for (const char* name : {"F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q2_K", "Q3_K_S", "Q4_K_S", "Q4_K_M",
+                           "Q5_K_S", "Q6_K", "IQ3_S", "IQ4_NL", "IQ4_XS", "MXFP4_MOE", "TQ1_0", "TQ2_0"})
     all.push_back({std::string("golden/quant-gguf/") + name + ".gguf"});
-  for (const char* name : {"fp8-block", "fp8-channel", "int8-channel"})
+  for (const char* name : {"awq-int4", "fp8-block", "fp8-channel", "gptq-int4", "int8-channel"})
     all.push_back({std::string("golden/quant-hf/") + name});
   for (const char* name : {"llama-gqa", "mistral-swa", "qwen3"})
     all.push_back({std::string("golden/hf-long/") + name, {512}});

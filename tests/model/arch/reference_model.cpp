@@ -4,7 +4,7 @@
 #include <cmath>
 #include <cstdlib>
 
-#include "quant/replane.h"
+#include "span_values.h"
 #include "weight_reader.h"
 
 namespace lahar::test {
@@ -27,16 +27,10 @@ std::vector<float> vector_of(const VectorTensors& tensors) {
 // [rows, cols] of a plan's matrices, with scales and `scale` applied.
 std::vector<float> matrix_of(const WeightPlan::Data& data, const LinearPlan& linear) {
   std::vector<float> out;
-  std::vector<std::byte> scratch;
   for (const MatrixPlan& part : linear.parts) {
     for (const RowSpan& span : row_spans(part, 1 << 16)) {
-      std::vector<float> values(size_t{span.rows} * part.cols), scales;
-      ORDIE(quant::to_floats(span.piece->tensor->dtype, file_rows(span, scratch), values));
-      if (quant::traits(part.format).grouped) {
-        ORDIE(read_scales(data, part, span, scales));
-        const size_t groups = scales.size() / span.rows;
-        for (size_t i = 0; i < values.size(); ++i) values[i] *= scales[i / part.cols * groups + i % part.cols / part.group];
-      }
+      std::vector<float> values;
+      ORDIE(span_values(data, part, span, values));
       for (float& v : values) v *= part.scale;
       out.insert(out.end(), values.begin(), values.end());
     }

@@ -77,7 +77,8 @@ INSTANTIATE_TEST_SUITE_P(Golden, Hf,
                                          "hf/llama-mha", "hf/llama-mqa-tied", "hf/llama-yarn", "hf/llama31-rope",
                                          "hf/mistral-swa", "hf/phi3", "hf/qwen2", "hf/qwen3", "hf-long/llama-gqa",
                                          "hf-long/mistral-swa", "hf-long/qwen3", "quant-hf/fp8-block",
-                                         "quant-hf/fp8-channel", "quant-hf/int8-channel"));
+                                         "quant-hf/fp8-channel", "quant-hf/int8-channel", "quant-hf/awq-int4",
+                                         "quant-hf/gptq-int4"));
 
 class Gguf : public testing::TestWithParam<const char*> {};
 TEST_P(Gguf, LogitsMatch) {
@@ -91,7 +92,10 @@ INSTANTIATE_TEST_SUITE_P(Golden, Gguf,
                          testing::Values("gguf/gemma3-dense", "gguf/gpt2-dense", "gguf/llama-dense", "gguf/phi3-dense",
                                          "gguf/qwen3-dense", "quant-gguf/F16", "quant-gguf/BF16", "quant-gguf/Q8_0",
                                          "quant-gguf/Q4_0", "quant-gguf/Q4_1", "quant-gguf/Q4_K_S", "quant-gguf/Q4_K_M",
-                                         "quant-gguf/Q6_K"));
+                                         "quant-gguf/Q6_K", "quant-gguf/Q5_0", "quant-gguf/Q5_1", "quant-gguf/Q2_K",
+                                         "quant-gguf/Q3_K_S", "quant-gguf/Q5_K_S", "quant-gguf/IQ3_S", "quant-gguf/IQ4_NL",
+                                         "quant-gguf/IQ4_XS", "quant-gguf/MXFP4_MOE", "quant-gguf/TQ1_0",
+                                         "quant-gguf/TQ2_0"));
 
 }  // namespace
 

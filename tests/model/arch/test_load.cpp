@@ -5,6 +5,7 @@
 
 #include "gpu/gpu_test.h"
 #include "quant/replane.h"
+#include "span_values.h"
 #include "test_data.h"
 #include "tiny_model.h"
 #include "weight_plan.h"
@@ -61,16 +62,10 @@ std::vector<float> read_back(gpu::Device& device, const Linear& linear) {
 // What the tensors of the plan hold.
 std::vector<float> expected(const WeightPlan& plan, const LinearPlan& linear) {
   std::vector<float> out;
-  std::vector<std::byte> scratch;
   for (const MatrixPlan& part : linear.parts) {
     for (const RowSpan& span : row_spans(part, 1 << 20)) {
-      std::vector<float> values(size_t{span.rows} * part.cols), scales;
-      EXPECT_TRUE(quant::to_floats(span.piece->tensor->dtype, file_rows(span, scratch), values).ok());
-      if (!part.quantize && quant::traits(part.format).grouped) {
-        EXPECT_TRUE(read_scales(plan.data(), part, span, scales).ok());
-        const size_t groups = scales.size() / span.rows;
-        for (size_t i = 0; i < values.size(); ++i) values[i] *= scales[i / part.cols * groups + i % part.cols / part.group];
-      }
+      std::vector<float> values;
+      EXPECT_TRUE(test::span_values(plan.data(), part, span, values).ok());
       out.insert(out.end(), values.begin(), values.end());
     }
   }
@@ -186,8 +181,9 @@ TEST_F(Load, CanBeCancelledAtEveryCall) {
 // Every kind of source: transposed and fused tensors, KV groups, quantized blocks, outside scales, tied heads.
 TEST_F(Load, GoldenModels) {
   for (const char* name : {"hf/gpt2", "hf/falcon-mqa", "hf/phi3", "hf/gemma3", "quant-hf/fp8-block", "quant-hf/fp8-channel",
-                           "quant-hf/int8-channel", "quant-gguf/Q4_K_M.gguf", "quant-gguf/Q8_0.gguf", "quant-gguf/Q4_0.gguf",
-                           "quant-gguf/Q4_1.gguf", "gguf/llama-dense.gguf"}) {
+                           "quant-hf/int8-channel", "quant-hf/awq-int4", "quant-hf/gptq-int4", "quant-gguf/IQ3_S.gguf",
+                           "quant-gguf/MXFP4_MOE.gguf", "quant-gguf/Q4_K_M.gguf", "quant-gguf/Q8_0.gguf",
+                           "quant-gguf/Q4_0.gguf", "quant-gguf/Q4_1.gguf", "gguf/llama-dense.gguf"}) {
     LAHAR_NEED_DATA(path, std::filesystem::path("golden") / name);
     Opened opened;
     auto source = ModelSource::open(path);

@@ -1,7 +1,6 @@
 // Plans of small models that are damaged in one place each.
 #include <gtest/gtest.h>
 
-#include "test_data.h"
 #include "tiny_model.h"
 #include "weight_plan.h"
 
@@ -169,29 +168,6 @@ TEST(Plan, KeepsRowsThatGroupsDoNotDivide) {
   EXPECT_EQ(planned.plan->data().layers[0].up.parts[0].format, quant::WeightFormat::kQ8_0);
   ASSERT_EQ(lines.size(), 1u);
   EXPECT_NE(lines[0].find("blk.0.ffn_down.weight (100 columns)"), std::string::npos) << lines[0];
-}
-
-TEST(Plan, RefusesAwqAndGptqByName) {
-  for (const char* name : {"awq", "gptq"}) {
-    LAHAR_NEED_DATA(folder, std::string("golden/quant-hf/") + name + "-int4");
-    auto source = ModelSource::open(folder);
-    ASSERT_TRUE(source.ok());
-    const auto spec = read_model_spec(**source);
-    ASSERT_FALSE(spec.ok());
-    EXPECT_NE(spec.error().message.find(std::string("'") + name + "'"), std::string::npos) << spec.error().message;
-  }
-}
-
-TEST(Plan, RefusesGgufTypesThatComeLater) {
-  LAHAR_NEED_DATA(file, "golden/quant-gguf/Q5_0.gguf");
-  auto source = ModelSource::open(file);
-  ASSERT_TRUE(source.ok());
-  const auto spec = read_model_spec(**source);
-  ASSERT_TRUE(spec.ok()) << spec.error().message;
-  const auto plan = WeightPlan::make(**source, *spec);
-  ASSERT_FALSE(plan.ok());
-  EXPECT_NE(plan.error().message.find("type Q5_0 is not supported here; F32, F16"), std::string::npos)
-      << plan.error().message;
 }
 
 }  // namespace

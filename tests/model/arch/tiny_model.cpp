@@ -86,8 +86,7 @@ void write_folder(const std::filesystem::path& folder, const nlohmann::json& con
   nlohmann::json header;
   uint64_t at = 0;
   for (const TinyTensor& t : tensors) {
-    const char* type = t.dtype == DType::kF32 ? "F32" : t.dtype == DType::kF16 ? "F16" : "BF16";
-    header[t.name] = {{"dtype", type}, {"shape", t.shape.dims()}, {"data_offsets", {at, at + t.data.size()}}};
+    header[t.name] = {{"dtype", to_string(t.dtype)}, {"shape", t.shape.dims()}, {"data_offsets", {at, at + t.data.size()}}};
     at += t.data.size();
   }
   const std::string text = header.dump();
