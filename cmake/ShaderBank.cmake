@@ -1,12 +1,16 @@
 # What shaders/CMakeLists.txt is made of.
 
-set(SHADER_FEATURES float16 int8_dot cooperative_matrix storage16 storage8 small_int)
+set(SHADER_FEATURES float16 int8_dot cooperative_matrix storage16 storage8 small_int half_sums int8_matrix
+    matrix_elements)
 set(SHADER_FEATURE_float16 kFloat16)
 set(SHADER_FEATURE_int8_dot kInt8Dot)
 set(SHADER_FEATURE_cooperative_matrix kCooperativeMatrix)
 set(SHADER_FEATURE_storage16 kStorage16)
 set(SHADER_FEATURE_storage8 kStorage8)
 set(SHADER_FEATURE_small_int kSmallInt)
+set(SHADER_FEATURE_half_sums kHalfSums)
+set(SHADER_FEATURE_int8_matrix kInt8Matrix)
+set(SHADER_FEATURE_matrix_elements kMatrixElements)
 
 # lahar_probe_shader_compiler(FEATURE WHAT): sets SHADER_MISSING_<FEATURE> where probes/FEATURE.comp does not compile.
 # Asked once per compiler.

@@ -6,7 +6,9 @@
 namespace lahar::gpu {
 namespace {
 
-std::vector<CooperativeMatrixShape> matrix_shapes(const PhysicalDevice& device) {
+// Of matrices whose operands and sums have these types.
+std::vector<CooperativeMatrixShape> matrix_shapes(const PhysicalDevice& device, VkComponentTypeKHR operands,
+                                                  VkComponentTypeKHR sums) {
   std::vector<CooperativeMatrixShape> shapes;
   const auto query = device.fn.vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR;
   if (!device.cooperative_matrix.cooperativeMatrix || query == nullptr) return shapes;
@@ -16,9 +18,8 @@ std::vector<CooperativeMatrixShape> matrix_shapes(const PhysicalDevice& device) 
   if (query(device.handle, &n, all.data()) < VK_SUCCESS) return shapes;
   for (uint32_t i = 0; i < n; ++i) {
     const VkCooperativeMatrixPropertiesKHR& p = all[i];
-    if (p.scope == VK_SCOPE_SUBGROUP_KHR && p.AType == VK_COMPONENT_TYPE_FLOAT16_KHR &&
-        p.BType == VK_COMPONENT_TYPE_FLOAT16_KHR && p.CType == VK_COMPONENT_TYPE_FLOAT32_KHR &&
-        p.ResultType == VK_COMPONENT_TYPE_FLOAT32_KHR && !p.saturatingAccumulation)
+    if (p.scope == VK_SCOPE_SUBGROUP_KHR && p.AType == operands && p.BType == operands && p.CType == sums &&
+        p.ResultType == sums && !p.saturatingAccumulation)
       shapes.push_back({p.MSize, p.NSize, p.KSize});
   }
   return shapes;
@@ -28,8 +29,9 @@ std::vector<CooperativeMatrixShape> matrix_shapes(const PhysicalDevice& device) 
 
 std::string feature_names(uint32_t features) {
   constexpr std::pair<Feature, std::string_view> kNames[] = {
-      {kFloat16, "float16"},     {kInt8Dot, "int8_dot"},  {kCooperativeMatrix, "cooperative_matrix"},
-      {kStorage16, "storage16"}, {kStorage8, "storage8"}, {kSmallInt, "small_int"}};
+      {kFloat16, "float16"},     {kInt8Dot, "int8_dot"},       {kCooperativeMatrix, "cooperative_matrix"},
+      {kStorage16, "storage16"}, {kStorage8, "storage8"},      {kSmallInt, "small_int"},
+      {kHalfSums, "half_sums"},  {kInt8Matrix, "int8_matrix"}, {kMatrixElements, "matrix_elements"}};
   std::string names;
   for (const auto& [bit, name] : kNames)
     if (features & bit) names += (names.empty() ? "" : ", ") + std::string(name);
@@ -41,7 +43,9 @@ Caps read_caps(const PhysicalDevice& device, uint32_t queue_family, uint32_t dis
   caps.info = describe(device);
   caps.pipeline_cache_uuid = hex(device.base.properties.pipelineCacheUUID);
   const VkPhysicalDeviceLimits& limits = device.base.properties.limits;
-  caps.cooperative_matrix_shapes = matrix_shapes(device);
+  caps.cooperative_matrix_shapes = matrix_shapes(device, VK_COMPONENT_TYPE_FLOAT16_KHR, VK_COMPONENT_TYPE_FLOAT32_KHR);
+  caps.half_matrix_shapes = matrix_shapes(device, VK_COMPONENT_TYPE_FLOAT16_KHR, VK_COMPONENT_TYPE_FLOAT16_KHR);
+  caps.int8_matrix_shapes = matrix_shapes(device, VK_COMPONENT_TYPE_SINT8_KHR, VK_COMPONENT_TYPE_SINT32_KHR);
   if (device.f12.shaderFloat16) caps.features |= kFloat16;
   if (device.f13.shaderIntegerDotProduct) caps.features |= kInt8Dot;
   if (device.f11.storageBuffer16BitAccess) caps.features |= kStorage16;
@@ -49,9 +53,16 @@ Caps read_caps(const PhysicalDevice& device, uint32_t queue_family, uint32_t dis
   if (device.f12.shaderInt8 && device.f10.features.shaderInt16) caps.features |= kSmallInt;
   if (!caps.cooperative_matrix_shapes.empty() && device.f12.shaderFloat16 && device.f12.vulkanMemoryModel)
     caps.features |= kCooperativeMatrix;
+  if (!caps.half_matrix_shapes.empty()) caps.features |= kHalfSums;
+  if (!caps.int8_matrix_shapes.empty()) caps.features |= kInt8Matrix;
+  if (device.cooperative_matrix2.cooperativeMatrixPerElementOperations) caps.features |= kMatrixElements;
   caps.features &= ~disabled_features;
   if (!caps.has(kFloat16)) caps.features &= ~uint32_t{kCooperativeMatrix};
+  if (!caps.has(kCooperativeMatrix)) caps.features &= ~uint32_t{kHalfSums | kInt8Matrix | kMatrixElements};
+  if (!caps.has(kSmallInt)) caps.features &= ~uint32_t{kInt8Matrix};
   if (!caps.has(kCooperativeMatrix)) caps.cooperative_matrix_shapes.clear();
+  if (!caps.has(kHalfSums)) caps.half_matrix_shapes.clear();
+  if (!caps.has(kInt8Matrix)) caps.int8_matrix_shapes.clear();
   caps.int8_dot_accelerated = caps.has(kInt8Dot) && device.v13.integerDotProduct4x8BitPackedSignedAccelerated;
 
   caps.subgroup_size = device.v11.subgroupSize;

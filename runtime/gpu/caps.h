@@ -11,7 +11,7 @@
 namespace lahar::gpu {
 
 struct CooperativeMatrixShape {
-  uint32_t m = 0, n = 0, k = 0;  // fp16 operands, fp32 accumulator, subgroup scope
+  uint32_t m = 0, n = 0, k = 0;  // at subgroup scope
 };
 
 struct Caps {
@@ -36,7 +36,8 @@ struct Caps {
   bool memory_budget = false;          // VK_EXT_memory_budget
   bool int8_dot_accelerated = false;   // the hardware has 4x8-bit packed signed dot products
   bool executable_statistics = false;  // VK_KHR_pipeline_executable_properties
-  std::vector<CooperativeMatrixShape> cooperative_matrix_shapes;
+  // fp16 operands with fp32 sums; fp16 operands and sums; int8 operands with int32 sums. Empty without the feature's bit.
+  std::vector<CooperativeMatrixShape> cooperative_matrix_shapes, half_matrix_shapes, int8_matrix_shapes;
 
   bool has(uint32_t required) const { return (features & required) == required; }
   bool is_cpu() const { return info.type == DeviceType::kCpu; }

@@ -17,6 +17,7 @@ struct Wanted {
   VkPhysicalDeviceVulkan12Features f12{};
   VkPhysicalDeviceVulkan13Features f13{};
   VkPhysicalDeviceCooperativeMatrixFeaturesKHR cooperative_matrix{};
+  VkPhysicalDeviceCooperativeMatrix2FeaturesNV cooperative_matrix2{};
   VkPhysicalDevicePipelineExecutablePropertiesFeaturesKHR executable{};
   std::vector<const char*> extensions;
 
@@ -45,6 +46,12 @@ struct Wanted {
       cooperative_matrix.cooperativeMatrix = VK_TRUE;
       *tail = &cooperative_matrix, tail = &cooperative_matrix.pNext;
       extensions.push_back(VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME);
+    }
+    if (caps.has(kMatrixElements)) {
+      cooperative_matrix2.sType = device.cooperative_matrix2.sType;
+      cooperative_matrix2.cooperativeMatrixPerElementOperations = VK_TRUE;
+      *tail = &cooperative_matrix2, tail = &cooperative_matrix2.pNext;
+      extensions.push_back(VK_NV_COOPERATIVE_MATRIX_2_EXTENSION_NAME);
     }
     if (caps.executable_statistics) {
       executable.sType = device.executable.sType;

@@ -14,6 +14,9 @@ enum Feature : uint32_t {
   kStorage16 = 1u << 3,          // storageBuffer16BitAccess
   kStorage8 = 1u << 4,           // storageBuffer8BitAccess
   kSmallInt = 1u << 5,           // shaderInt8 and shaderInt16
+  kHalfSums = 1u << 6,           // cooperative matrices with fp16 x fp16 -> fp16 too
+  kInt8Matrix = 1u << 7,         // and with int8 x int8 -> int32 at subgroup scope, and kSmallInt
+  kMatrixElements = 1u << 8,     // VK_NV_cooperative_matrix2's operations on single elements, and kCooperativeMatrix
 };
 
 // "float16, storage16", as kernels.json spells them; empty for none.

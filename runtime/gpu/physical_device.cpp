@@ -98,6 +98,7 @@ PhysicalDevice::PhysicalDevice(const InstanceTable& table, VkPhysicalDevice devi
   f12.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES;
   f13.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_3_FEATURES;
   cooperative_matrix.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_FEATURES_KHR;
+  cooperative_matrix2.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_2_FEATURES_NV;
   executable.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PIPELINE_EXECUTABLE_PROPERTIES_FEATURES_KHR;
 
   fn.vkGetPhysicalDeviceProperties(handle, &base.properties);
@@ -108,6 +109,8 @@ PhysicalDevice::PhysicalDevice(const InstanceTable& table, VkPhysicalDevice devi
   f10.pNext = &f11, f11.pNext = &f12, f12.pNext = &f13;
   void** tail = &f13.pNext;
   if (has_extension(VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME)) *tail = &cooperative_matrix, tail = &cooperative_matrix.pNext;
+  if (has_extension(VK_NV_COOPERATIVE_MATRIX_2_EXTENSION_NAME))
+    *tail = &cooperative_matrix2, tail = &cooperative_matrix2.pNext;
   if (has_extension(VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME)) *tail = &executable;
   fn.vkGetPhysicalDeviceFeatures2(handle, &f10);
 }

@@ -57,6 +57,7 @@ struct PhysicalDevice {
   VkPhysicalDeviceVulkan12Features f12{};
   VkPhysicalDeviceVulkan13Features f13{};
   VkPhysicalDeviceCooperativeMatrixFeaturesKHR cooperative_matrix{};
+  VkPhysicalDeviceCooperativeMatrix2FeaturesNV cooperative_matrix2{};
   VkPhysicalDevicePipelineExecutablePropertiesFeaturesKHR executable{};
 };
 

@@ -14,6 +14,7 @@ std::vector<gpu::KernelDesc> kernel_catalogue(const gpu::Caps& caps);
 
 // The part of one op each.
 void list_matmul_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>& out);
+void list_x_rows_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>& out);
 void list_embed_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>& out);
 void list_norm_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>& out);
 void list_rope_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>& out);

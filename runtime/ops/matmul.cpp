@@ -33,6 +33,7 @@ const MatmulPathOps& ops_of(MatmulPath path) {
   switch (path) {
     case MatmulPath::kGemv: return kGemvOps;
     case MatmulPath::kCoop: return kCoopOps;
+    case MatmulPath::kGemmInt8: return kGemmInt8Ops;
     case MatmulPath::kLine: return kLineOps;
     case MatmulPath::kGemm:
     case MatmulPath::kCount: break;
@@ -53,8 +54,8 @@ std::vector<MatmulForm> forms_of(const gpu::Caps& caps, const MatmulParams& p, M
 std::vector<MatmulPath> preferred_paths(const gpu::Caps& caps, const MatmulParams& p) {
   using enum MatmulPath;
   // F32 weights were kept as such for their precision; a CPU driver's matrices are slow.
-  if (caps.is_cpu() || p.w->format == quant::WeightFormat::kF32) return {kLine, kGemv, kGemm, kCoop};
-  return {kLine, kGemv, kCoop, kGemm};
+  if (caps.is_cpu() || p.w->format == quant::WeightFormat::kF32) return {kLine, kGemv, kGemm, kCoop, kGemmInt8};
+  return {kLine, kGemv, kCoop, kGemm, kGemmInt8};
 }
 
 }  // namespace
@@ -108,6 +109,8 @@ void list_matmul_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>& ou
   list_gemv_kernels(caps, out);
   list_tile_kernels(caps, out);
   list_coop_kernels(caps, out);
+  list_int8_kernels(caps, out);
+  list_x_rows_kernels(caps, out);
   list_line_kernels(caps, out);
 }
 

@@ -3,6 +3,7 @@
 
 #include "ops/common.h"
 #include "ops/tuning.h"
+#include "ops/x_rows.h"
 #include "quant/matrix.h"
 
 namespace lahar::ops {
@@ -25,10 +26,16 @@ struct MatmulParams {
   // With logits set, row i of y is row StepState::logit_rows[i] of x, for i < StepState::n_logits; bucket counts those.
   bool logit_rows = false;
   Precision precision = Precision::kDefault;
+  // For forms that take x in another type (integer dot products, matrix units): matmul_scratch_bytes() on a base of 16
+  // bytes, free for this op alone; or x in int8 already, from the kernel that made it. Without both such forms cannot run.
+  gpu::BufferRange x_scratch;
+  Int8Rows x_int8;
   const Tuning* tuning = nullptr;
   std::string_view label;
 };
 // Errors: kInvalidArgument (shapes that do not fit together, with the label).
 Status matmul(gpu::Recorder& recorder, const MatmulParams& params);
+
+uint64_t matmul_scratch_bytes(uint32_t cols, uint32_t bucket);
 
 }  // namespace lahar::ops

@@ -43,11 +43,16 @@ Status check_matmul(const MatmulParams& p, quant::Layout& shape) {
 
 void record_matmul(gpu::Recorder& recorder, const MatmulParams& p, const quant::Layout& shape, const gpu::KernelDesc& kernel,
                    std::span<const std::byte> push, gpu::GroupCount groups) {
+  record_matmul(recorder, p, shape, kernel, push, groups, p.logit_rows ? p.x.range : rows_of(p.x, p.step.bucket, p.w->cols));
+}
+
+void record_matmul(gpu::Recorder& recorder, const MatmulParams& p, const quant::Layout& shape, const gpu::KernelDesc& kernel,
+                   std::span<const std::byte> push, gpu::GroupCount groups, const gpu::BufferRange& x) {
   const uint32_t bucket = p.step.bucket;
   const Ranges reads{plane_range(*p.w, shape, 0),
                      plane_range(*p.w, shape, 1),
                      plane_range(*p.w, shape, 2),
-                     p.logit_rows ? p.x.range : rows_of(p.x, bucket, p.w->cols),
+                     x,
                      p.bias,
                      p.residual.range ? rows_of(p.residual, bucket, p.w->rows) : gpu::BufferRange{},
                      p.step.state};
@@ -98,11 +103,8 @@ params::MatmulPush matmul_push(const MatmulParams& p, const quant::Layout& shape
 }
 
 Status record_unfused(gpu::Recorder& recorder, const MatmulParams& p, const quant::Layout& shape, const MatmulForm& form,
-                      void (*record)(gpu::Recorder&, const MatmulParams&, const quant::Layout&, const MatmulForm&)) {
-  if (p.glu == Activation::kNone) {
-    record(recorder, p, shape, form);
-    return {};
-  }
+                      Status (*record)(gpu::Recorder&, const MatmulParams&, const quant::Layout&, const MatmulForm&)) {
+  if (p.glu == Activation::kNone) return record(recorder, p, shape, form);
   LAHAR_TRY(check_rows(p.label, "glu_scratch", p.glu_scratch, p.step.bucket, p.w->rows));
   const gpu::BufferRange scratch = rows_of(p.glu_scratch, p.step.bucket, p.w->rows);
   if (overlaps(scratch, p.x.range) || overlaps(scratch, rows_of(p.y, p.step.bucket, matmul_y_rows(p))))
@@ -110,7 +112,7 @@ Status record_unfused(gpu::Recorder& recorder, const MatmulParams& p, const quan
   MatmulParams plain = p;
   plain.glu = Activation::kNone;
   plain.y = p.glu_scratch;
-  record(recorder, plain, shape, form);
+  LAHAR_TRY(record(recorder, plain, shape, form));
   return activation(recorder, {.kind = p.glu,
                                .gated = true,
                                .x = p.glu_scratch,
@@ -120,9 +122,44 @@ Status record_unfused(gpu::Recorder& recorder, const MatmulParams& p, const quan
                                .label = p.label});
 }
 
-bool can_subgroup(const gpu::Caps& caps, uint32_t size) {
-  if (!caps.subgroup_size_control) return size == caps.subgroup_size;
-  return size >= caps.min_subgroup_size && size <= caps.max_subgroup_size && (size & (size - 1)) == 0;
+bool can_convert(const MatmulParams& p, RowsKind kind) {
+  const uint64_t bytes = uint64_t{p.step.bucket} * converted_row_bytes(kind, p.w->cols);
+  const auto fits = [&](const gpu::BufferRange& r) { return r && r.size >= bytes && r.address() % 16 == 0; };
+  if (kind == RowsKind::kInt8 && !p.logit_rows && fits(p.x_int8.range)) return true;
+  if (!fits(p.x_scratch)) return false;
+  const gpu::BufferRange scratch = p.x_scratch.part(0, bytes);
+  return !overlaps(scratch, p.x.range) && !overlaps(scratch, p.y.range) && !overlaps(scratch, p.residual.range) &&
+         !overlaps(scratch, p.glu_scratch.range);
+}
+
+Result<ConvertedX> converted_x(gpu::Recorder& recorder, const MatmulParams& p, RowsKind kind) {
+  const uint32_t row_bytes = converted_row_bytes(kind, p.w->cols);
+  const uint64_t bytes = uint64_t{p.step.bucket} * row_bytes;
+  if (kind == RowsKind::kInt8 && !p.logit_rows && p.x_int8.range)
+    return ConvertedX{p.x_int8.range.part(0, bytes), row_bytes};
+  LAHAR_TRY(convert_rows(recorder, {.kind = kind,
+                                    .x = p.x,
+                                    .width = p.w->cols,
+                                    .y = p.x_scratch,
+                                    .step = p.step,
+                                    .logit_rows = p.logit_rows,
+                                    .label = p.label}));
+  return ConvertedX{p.x_scratch.part(0, bytes), row_bytes};
+}
+
+params::MatmulPush matmul_push(const MatmulParams& p, const quant::Layout& shape, const ConvertedX& x) {
+  params::MatmulPush push = matmul_push(p, shape);
+  push.x = x.range.address(), push.x_stride = x.row_bytes;
+  return push;
+}
+
+std::optional<gpu::ShaderId> int8_shader(const gpu::Caps& caps, gpu::ShaderId first, quant::WeightFormat format) {
+  const auto* found = std::find(std::begin(kInt8Formats), std::end(kInt8Formats), format);
+  if (found == std::end(kInt8Formats)) return std::nullopt;
+  const auto id = static_cast<gpu::ShaderId>(static_cast<uint16_t>(first) + (found - kInt8Formats));
+  const gpu::ShaderInfo shader = gpu::shader_info(id);
+  if (shader.spirv.empty() || !caps.has(shader.required_features)) return std::nullopt;
+  return id;
 }
 
 gpu::GroupCount spread_groups(uint64_t n, const gpu::Caps& caps) {
@@ -132,3 +169,11 @@ gpu::GroupCount spread_groups(uint64_t n, const gpu::Caps& caps) {
 }
 
 }  // namespace lahar::ops::detail
+
+namespace lahar::ops {
+
+uint64_t matmul_scratch_bytes(uint32_t cols, uint32_t bucket) {
+  return uint64_t{bucket} * std::max(converted_row_bytes(RowsKind::kInt8, cols), converted_row_bytes(RowsKind::kHalf, cols));
+}
+
+}  // namespace lahar::ops

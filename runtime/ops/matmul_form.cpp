@@ -5,7 +5,7 @@
 namespace lahar::ops {
 namespace {
 
-constexpr std::string_view kPaths[] = {"gemv", "gemm", "coop", "line"};
+constexpr std::string_view kPaths[] = {"gemv", "gemm", "coop", "gemm_int8", "line"};
 static_assert(std::size(kPaths) == static_cast<size_t>(MatmulPath::kCount));
 
 struct Number {
@@ -19,12 +19,15 @@ constexpr Number kNumbers[] = {{"rows", &MatmulForm::rows},
                                {"split", &MatmulForm::split},
                                {"tile_m", &MatmulForm::tile_m},
                                {"tile_n", &MatmulForm::tile_n},
+                               {"depth", &MatmulForm::depth},
                                {"part_m", &MatmulForm::part_m},
                                {"part_n", &MatmulForm::part_n},
                                {"m", &MatmulForm::m},
                                {"n", &MatmulForm::n},
                                {"k", &MatmulForm::k},
-                               {"half_sums", &MatmulForm::half_sums}};
+                               {"half_sums", &MatmulForm::half_sums},
+                               {"half_rows", &MatmulForm::half_rows},
+                               {"elements", &MatmulForm::elements}};
 
 // Cuts the next word off.
 std::string_view next_word(std::string_view& text) {

@@ -12,10 +12,11 @@ struct MatmulPathOps {
   void (*list)(const gpu::Caps& caps, const MatmulParams& p, std::vector<MatmulForm>& out);
   Status (*record)(gpu::Recorder& recorder, const MatmulParams& p, const quant::Layout& shape, const MatmulForm& form);
 };
-extern const MatmulPathOps kGemvOps, kGemmOps, kCoopOps;
+extern const MatmulPathOps kGemvOps, kGemmOps, kCoopOps, kGemmInt8Ops;
 void list_gemv_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>& out);
 void list_tile_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>& out);
 void list_coop_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>& out);
+void list_int8_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>& out);
 
 constexpr uint32_t kGemvRows = 16;  // of x
 constexpr uint16_t kFormats = static_cast<uint16_t>(quant::WeightFormat::kCount);
@@ -24,12 +25,32 @@ constexpr uint16_t kFormats = static_cast<uint16_t>(quant::WeightFormat::kCount)
 uint32_t unit_columns(quant::WeightFormat format);
 uint32_t flags_with_tail(const MatmulParams& params);
 params::MatmulPush matmul_push(const MatmulParams& params, const quant::Layout& shape);
+
+// x as a kernel reads it that takes converted rows: params.x_int8 where it will do, else params.x_scratch, which this fills.
+struct ConvertedX {
+  gpu::BufferRange range;
+  uint32_t row_bytes = 0;
+};
+bool can_convert(const MatmulParams& params, RowsKind kind);
+Result<ConvertedX> converted_x(gpu::Recorder& recorder, const MatmulParams& params, RowsKind kind);
+params::MatmulPush matmul_push(const MatmulParams& params, const quant::Layout& shape, const ConvertedX& x);
+void record_matmul(gpu::Recorder& recorder, const MatmulParams& params, const quant::Layout& shape,
+                   const gpu::KernelDesc& kernel, std::span<const std::byte> push, gpu::GroupCount groups,
+                   const gpu::BufferRange& x);
+
+// Formats with an int8 form (quant/dot.glsl), in the order of the kernels' variants.
+constexpr quant::WeightFormat kInt8Formats[] = {
+    quant::WeightFormat::kQ8_0, quant::WeightFormat::kQ4_0,   quant::WeightFormat::kQ4_1,   quant::WeightFormat::kQ4_K,
+    quant::WeightFormat::kQ6_K, quant::WeightFormat::kI8,     quant::WeightFormat::kQ5_0,   quant::WeightFormat::kQ5_1,
+    quant::WeightFormat::kQ5_K, quant::WeightFormat::kIQ4_NL, quant::WeightFormat::kIQ4_XS, quant::WeightFormat::kMXFP4,
+    quant::WeightFormat::kI4};
+// Of a kernel with one variant for each of them, `first` the first; nullopt where the format has none or the device cannot.
+std::optional<gpu::ShaderId> int8_shader(const gpu::Caps& caps, gpu::ShaderId first, quant::WeightFormat format);
+
 // For kernels without gated activations: gate and up into the scratch rows, then the activation by itself. Without one,
 // `record` alone.
 Status record_unfused(gpu::Recorder& recorder, const MatmulParams& params, const quant::Layout& shape,
                       const MatmulForm& form,
-                      void (*record)(gpu::Recorder&, const MatmulParams&, const quant::Layout&, const MatmulForm&));
-// True where workgroups may be made of full subgroups of this size.
-bool can_subgroup(const gpu::Caps& caps, uint32_t size);
+                      Status (*record)(gpu::Recorder&, const MatmulParams&, const quant::Layout&, const MatmulForm&));
 
 }  // namespace lahar::ops::detail

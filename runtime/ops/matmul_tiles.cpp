@@ -28,11 +28,12 @@ void list(const gpu::Caps&, const MatmulParams& p, std::vector<MatmulForm>& out)
     if (tile_n <= best) out.push_back(with_tile(tile_n));
 }
 
-void record_plain(gpu::Recorder& recorder, const MatmulParams& p, const quant::Layout& shape, const MatmulForm& f) {
+Status record_plain(gpu::Recorder& recorder, const MatmulParams& p, const quant::Layout& shape, const MatmulForm& f) {
   const gpu::GroupCount rows = spread_groups(ceil_div(p.w->rows, kTile), recorder.device().caps());
   const params::MatmulPush push = matmul_push(p, shape);
   record_matmul(recorder, p, shape, describe(p.w->format, flags_with_tail(p), f), gpu::push_bytes(push),
                 {ceil_div(p.step.bucket, f.tile_n), rows.x, rows.y});
+  return {};
 }
 
 Status record(gpu::Recorder& recorder, const MatmulParams& p, const quant::Layout& shape, const MatmulForm& f) {

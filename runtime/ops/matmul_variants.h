@@ -12,10 +12,11 @@
 namespace lahar::ops {
 
 enum class MatmulPath : uint8_t {
-  kGemv,  // a subgroup along the columns of W; up to 16 rows of x
-  kGemm,  // fp32 tiles in shared memory; any number of rows of x
-  kCoop,  // cooperative matrices, fp16 operands; any number of rows of x, Precision::kDefault alone
-  kLine,  // straight-line code over CPU vectors; any number of rows of x
+  kGemv,      // a subgroup along the columns of W; up to 16 rows of x
+  kGemm,      // fp32 tiles in shared memory; any number of rows of x
+  kCoop,      // cooperative matrices, fp16 operands; any number of rows of x, Precision::kDefault alone
+  kGemmInt8,  // integer dot products of int8 rows of x (of x_scratch or x_int8), Precision::kDefault alone
+  kLine,      // straight-line code over CPU vectors; any number of rows of x
   kCount,
 };
 
@@ -29,10 +30,13 @@ struct MatmulForm {
   uint32_t split = 0;            // parts of the columns, one for each subgroup of a team (gemv) or one each (line)
   uint32_t tile_m = 0;           // rows of W for each workgroup
   uint32_t tile_n = 0;           // rows of x for the same
+  uint32_t depth = 0;            // columns of W at a time
   uint32_t part_m = 0;           // rows of W for each subgroup of it
   uint32_t part_n = 0;           // rows of x for the same
   uint32_t m = 0, n = 0, k = 0;  // shape of the device's matrices
   uint32_t half_sums = 0;        // 1: matrices are summed up in fp16
+  uint32_t half_rows = 0;        // 1: x is converted to fp16 rows first, in x_scratch
+  uint32_t elements = 0;         // 1: results go straight from the matrices to memory
   bool operator==(const MatmulForm&) const = default;
 };
 // "gemv rows 2 x_rows 4 subgroup 32 teams 4": the path, then what is not 0.

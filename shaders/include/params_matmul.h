@@ -60,6 +60,7 @@ const uint kMatmulResidual = 2;
 const uint kMatmulSoftcap = 4;
 const uint kMatmulGather = 8;  // rows of x are named by StepState::logit_rows
 const uint kMatmulTail = 16;   // cols is no multiple of what one load covers
+const uint kMatmulHalfRows = 1024;  // x is given as fp16 rows (params_x_rows.h)
 
 struct EmbedPush {
   address_t w0;

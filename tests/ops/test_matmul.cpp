@@ -72,6 +72,7 @@ class Rig {
     bias_buffer_ = to_device(device, bias_, "bias");
     residual_buffer_ = to_device(device, padded_rows(residual_, c.bucket, y_width_, y_stride_), "residual");
     y_ = make_output(device, uint64_t{c.bucket} * y_stride_ * 4, "y");
+    x_scratch_ = make_buffer(device, ops::matmul_scratch_bytes(c.cols, c.bucket), gpu::Memory::kDevice, "x scratch");
     scratch_ = make_buffer(device, uint64_t{c.bucket} * scratch_stride_ * 4, gpu::Memory::kDevice, "scratch");
   }
 
@@ -85,6 +86,7 @@ class Rig {
     if (c.residual) p.residual = {residual_buffer_, y_stride_};
     p.residual_scale = c.residual_scale, p.scale = c.scale, p.softcap = c.softcap;
     p.glu = c.glu;
+    p.x_scratch = x_scratch_;
     p.glu_scratch = {scratch_, scratch_stride_};
     p.step = step_ref_;
     p.logit_rows = c.gather;
@@ -109,7 +111,8 @@ class Rig {
 
   std::vector<const gpu::Buffer*> buffers() {
     std::vector<const gpu::Buffer*> all = w_.pointers();
-    for (const gpu::Buffer* b : {&x_buffer_, &bias_buffer_, &residual_buffer_, &y_.buffer, &scratch_, &step_.buffer})
+    for (const gpu::Buffer* b :
+         {&x_buffer_, &bias_buffer_, &residual_buffer_, &y_.buffer, &scratch_, &x_scratch_, &step_.buffer})
       all.push_back(b);
     return all;
   }
@@ -158,7 +161,7 @@ class Rig {
   uint32_t x_rows_ = 0, y_width_ = 0, x_stride_ = 0, y_stride_ = 0, scratch_stride_ = 0;
   HostMatrix w_;
   std::vector<float> x_, bias_, residual_;
-  gpu::Buffer x_buffer_, bias_buffer_, residual_buffer_, scratch_;
+  gpu::Buffer x_buffer_, bias_buffer_, residual_buffer_, scratch_, x_scratch_;
   Output y_;
   ops::StepRef step_ref_;
 };
@@ -167,6 +170,18 @@ class Matmul : public GpuTest {
  protected:
   // Rounding of fp32 sums: each product and each addition on the way to the result may be off by eps of the magnitudes.
   static constexpr double kBound = 16;
+
+  static double bound(const MatmulForm& form, uint32_t cols) {
+    // Sums in fp16: half a unit of rounding for each addition of a block of the matrices' depth.
+    if (form.half_sums != 0) return 3 * 8192 + 8192.0 * (cols / form.k + 1);
+    switch (form.path) {
+      case MatmulPath::kCoop:
+        return 3 * 8192;  // both operands are rounded to fp16, 2^13 times as coarse as fp32
+      // x is rounded to a 254th of the largest of 32, which are evenly spread: 2^16.
+      case MatmulPath::kGemmInt8: return 2 * 65536;
+      default: return kBound;
+    }
+  }
 
   void check(const Case& c) {
     SCOPED_TRACE(c.name());
@@ -178,8 +193,7 @@ class Matmul : public GpuTest {
       SCOPED_TRACE(to_string(form));
       Rig rig(device(), c);
       run(device(), [&](gpu::Recorder& r) { return ops::matmul_with(r, rig.params(), form); });
-      // Both operands are rounded to fp16, 2^13 times as coarse as fp32.
-      rig.check(form.path == MatmulPath::kCoop ? 3 * 8192 : kBound);
+      rig.check(bound(form, c.cols));
       if (HasFatalFailure() || HasNonfatalFailure()) return;
     }
   }
@@ -194,7 +208,10 @@ class Matmul : public GpuTest {
 class MatmulFormat : public Matmul, public ::testing::WithParamInterface<int> {
  protected:
   WeightFormat format() const { return static_cast<WeightFormat>(GetParam()); }
-  uint32_t group(uint32_t cols) const { return quant::traits(format()).grouped && cols % 3 == 0 ? 48 : 0; }
+  uint32_t group(uint32_t cols) const {
+    const uint32_t part = format() == WeightFormat::kI4 ? 96 : 48;
+    return quant::traits(format()).grouped && cols % part == 0 ? part : 0;
+  }
 };
 
 TEST_P(MatmulFormat, Shapes) {
@@ -330,7 +347,6 @@ TEST_F(Matmul, AllForms) {
            .bucket = bucket,
            .used = bucket - bucket / 8,
            .bias = true,
-           .coop = bucket > 16,
            .all_forms = true});
   check({.format = WeightFormat::kQ4_K,
          .rows = 74,
@@ -339,6 +355,19 @@ TEST_F(Matmul, AllForms) {
          .used = 2,
          .glu = Activation::kSilu,
          .all_forms = true});
+}
+
+TEST_F(Matmul, MatrixTiles) {
+  if (device().caps().cooperative_matrix_shapes.empty()) GTEST_SKIP() << "needs cooperative matrices";
+  check({.format = WeightFormat::kQ8_0, .rows = 137, .cols = 320, .bucket = 70, .used = 67, .coop = true});
+  for (const uint32_t bucket : {13u, 21u})
+    check({.format = WeightFormat::kQ4_K,
+           .rows = 67,
+           .cols = 256,
+           .bucket = bucket,
+           .used = bucket - 1,
+           .bias = true,
+           .coop = true});
 }
 
 TEST_F(Matmul, FormsAsText) {
