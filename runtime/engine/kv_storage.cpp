@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "gpu/transfer.h"
+#include "ops/kv_type.h"
 
 namespace lahar {
 namespace {
@@ -14,13 +15,12 @@ constexpr uint64_t kSegmentBytes = 1ull << 30;  // of one segment at most, so th
 KvPageLayout KvPageLayout::make(std::vector<KvLayerGeometry> layers, ops::KvType type) {
   KvPageLayout layout;
   layout.type = type;
-  const uint64_t element = type == ops::KvType::kF32 ? 4 : 2;
   uint64_t offset = 0;
   for (const KvLayerGeometry& g : layers) {
-    const uint64_t half = (element * g.kv_heads * params::kPageTokens * g.head_dim + 15) / 16 * 16;
+    const ops::KvLayerBytes bytes = ops::kv_layer_bytes(type, g.kv_heads, g.head_dim);
     layout.key_offsets.push_back(static_cast<uint32_t>(offset));
-    layout.value_offsets.push_back(static_cast<uint32_t>(offset + half));
-    offset += 2 * half;
+    layout.value_offsets.push_back(static_cast<uint32_t>(offset + bytes.value_offset));
+    offset += bytes.end;
   }
   layout.page_bytes = offset;
   layout.layers = std::move(layers);

@@ -1,4 +1,5 @@
-// Causal attention over the paged KV cache: a tiled flash-attention prefill and a decode that is split over the context.
+// Causal attention over the paged KV cache: flash attention over tiles of rows (prefill), and kernels for few rows that are
+// split over the context (decode).
 #pragma once
 
 #include "ops/common.h"
@@ -18,16 +19,18 @@ struct AttentionParams {
   uint32_t window = 0;  // keys visible, the row's own included; 0: all
   // fp32 partial results of the split decode: attention_scratch_bytes() bytes.
   gpu::BufferRange scratch;
-  uint32_t max_context = 0;  // the longest kv_length of a slot, for the choice of splits
+  uint32_t max_context =
+      0;  // no row has a kv_index at or above it; what the context is split by. 0: all that a slot can hold
   StepRef step;
   Precision precision = Precision::kDefault;
   const Tuning* tuning = nullptr;
   std::string_view label;
 };
-// Uses the decode kernel where the step's bucket is at most kDecodeRows (every row may be of another slot), else the prefill
-// kernel, which finds its query tiles in StepState::runs.
-constexpr uint32_t kDecodeRows = 4;
+// Steps of at most so many rows take the kernels that are split over the context; above, those that find their query tiles
+// in StepState::runs.
+constexpr uint32_t kDecodeRows = 16;
 Status attention(gpu::Recorder& recorder, const AttentionParams& params);
+// Enough for every bucket up to this one, every context up to this one and every form.
 uint64_t attention_scratch_bytes(const gpu::Caps& caps, uint32_t bucket, uint32_t heads, uint32_t head_dim,
                                  uint32_t max_context);
 

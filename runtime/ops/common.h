@@ -31,8 +31,9 @@ struct StepRef {
   uint32_t bucket = 1;
 };
 
-// The KV pool as ops see it.
-enum class KvType : uint32_t { kF16 = 0, kF32 = 1 };
+// The KV pool as ops see it: what K and V are stored as (shaders/attention/kv.glsl has the same numbers). kI8 and kF8 (e4m3)
+// have a scale for each token and head, kI4 a scale and a minimum for each 32 dims of them.
+enum class KvType : uint32_t { kF16 = 0, kF32 = 1, kBF16 = 2, kI8 = 3, kF8 = 4, kI4 = 5, kCount = 6 };
 struct KvRef {
   std::span<const gpu::BufferRange> segments;  // all of the pool, for the declared reads and writes
   gpu::BufferRange segment_table, page_table;

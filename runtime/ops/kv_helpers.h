@@ -1,6 +1,7 @@
 // Inside of ops: checks of the KV pool's description.
 #pragma once
 
+#include "ops/kv_type.h"
 #include "ops/op_helpers.h"
 
 namespace lahar::ops::detail {
@@ -17,12 +18,12 @@ inline Status check_kv(std::string_view label, const KvRef& kv, uint32_t heads) 
   if (a.pages_per_slot == 0 || a.pages_per_segment == 0 || a.n_pages == 0 ||
       a.pages_per_slot > (1u << 28) / params::kPageTokens)
     return invalid(label, "an empty or too large KV pool");
-  const uint32_t element = kv.type == KvType::kF32 ? 4 : 2;
-  const uint64_t half = uint64_t{kv.kv_heads} * params::kPageTokens * kv.head_dim * element;
-  if (a.page_bytes % 16 != 0 || a.layer_offset % 16 != 0 || a.value_offset % 16 != 0)
-    return invalid(label, "pages and offsets of the KV pool must be multiples of 16 bytes");
-  if (a.layer_offset + half > a.page_bytes || a.value_offset + half > a.page_bytes)
-    return invalid(label, "keys and values of " + std::to_string(half) + " bytes do not fit their page");
+  if (kv.type >= KvType::kCount) return invalid(label, "a KV cache of an unknown type");
+  const KvLayerBytes bytes = kv_layer_bytes(kv.type, kv.kv_heads, kv.head_dim);
+  if (a.page_bytes % 16 != 0 || a.layer_offset % 16 != 0 || a.value_offset != a.layer_offset + bytes.value_offset)
+    return invalid(label, "pages and layers of the KV pool must be multiples of 16 bytes, values must follow the keys");
+  if (a.layer_offset + bytes.end > a.page_bytes)
+    return invalid(label, "keys, values and scales of " + std::to_string(bytes.end) + " bytes do not fit their page");
   const uint64_t n_segments = ceil_div(a.n_pages, a.pages_per_segment);
   if (!kv.segment_table || kv.segment_table.size < n_segments * sizeof(uint64_t) || kv.segments.size() < n_segments)
     return invalid(label, "a KV pool of " + std::to_string(n_segments) + " segments, of which not all are given");

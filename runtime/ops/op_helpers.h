@@ -86,6 +86,12 @@ inline uint32_t narrow_subgroup(const gpu::Caps& caps) {
   return few_registers(caps) ? std::min(16u, caps.subgroup_size) : caps.subgroup_size;
 }
 
+// True where workgroups may be made of full subgroups of this size.
+inline bool can_subgroup(const gpu::Caps& caps, uint32_t size) {
+  if (!caps.subgroup_size_control) return size == caps.subgroup_size;
+  return size >= caps.min_subgroup_size && size <= caps.max_subgroup_size && (size & (size - 1)) == 0;
+}
+
 inline uint32_t bits_of(float v) { return __builtin_bit_cast(uint32_t, v); }
 
 inline uint32_t power_of_two_at_least(uint32_t v) {

@@ -18,7 +18,7 @@ struct Form {
 
 gpu::KernelDesc describe(const gpu::Caps& caps, const Form& f) {
   const uint32_t size = narrow_subgroup(caps);
-  const uint32_t team = std::min(power_of_two_at_least(f.head_dim / 4), size);
+  const uint32_t team = std::min(power_of_two_at_least(ceil_div(f.head_dim, 8)), size);
   const uint32_t units = f.heads + 2 * f.kv_heads;
   const uint32_t subgroups = subgroups_of(caps, size, units * team, f.qk_norm == QkNorm::kFull ? 256 : 128);
   return {.shader = gpu::ShaderId::rope_kv,

@@ -1,7 +1,7 @@
-// Attention of single rows, split over the context. Grid (KV heads x groups of query heads, splits, rows). A team of TEAM
-// lanes holds QUERIES query heads of one KV head, LANE_DIMS4 * 4 dims a lane, and walks the split's keys four at a time (never
-// across a page) with its own running softmax; teams are merged at the end, splits by merge.comp. K and V are read once, 8
-// or 16 bytes a lane side by side. Keys outside the window or beyond the row are read as a neighbour and weigh nothing.
+// Attention of few rows, split over the context. Grid (KV heads, splits, tiles of ITEMS query items). A team of TEAM lanes
+// holds the items of one KV head, LANE_DIMS4 * 4 dims a lane, and walks the split's keys four at a time (never across a page)
+// with its own running softmax; teams are merged at the end, splits by merge.comp. K and V are read once for all items, 8
+// or 16 bytes a lane side by side. Keys outside an item's window or beyond its row are read as a neighbour and weigh nothing.
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
@@ -13,13 +13,14 @@ layout(constant_id = 4) const uint SUBGROUP_SIZE = 8;
 layout(constant_id = 5) const uint TEAM = 8;        // a power of two, at most a subgroup
 layout(constant_id = 6) const uint LANE_DIMS4 = 2;  // TEAM * LANE_DIMS4 * 4 >= HEAD_DIM
 layout(constant_id = 7) const uint HEAD_DIM = 64;
-layout(constant_id = 8) const uint GROUP = 1;    // query heads of a KV head
-layout(constant_id = 9) const uint QUERIES = 1;  // of them, computed together
-layout(constant_id = 10) const uint SPLITS = 1;
+layout(constant_id = 8) const uint GROUP = 1;  // query heads of a KV head
+layout(constant_id = 9) const uint ITEMS = 1;  // of a tile: heads of a row, or of rows of one run
+layout(constant_id = 10) const uint SPLIT = 0;
 layout(constant_id = 11) const uint KV_TYPE = 0;
 layout(constant_id = 12) const uint SOFTCAP = 0;
 #include "attention/kv.glsl"
 #include "attention/scores.glsl"
+#include "attention/tiles.glsl"
 #include "params_attention.h"
 
 layout(push_constant, scalar) uniform Push { AttentionPush p; };
@@ -28,40 +29,40 @@ const uint kKeys = 4;  // a team's step; divides kPageTokens
 const uint kDims4 = HEAD_DIM / 4;
 const uint kTeamsPerSubgroup = SUBGROUP_SIZE / TEAM;
 const uint kTeams = SUBGROUPS * kTeamsPerSubgroup;
-const uint kHeadGroups = (GROUP + QUERIES - 1) / QUERIES;
 const bool kExact = TEAM * LANE_DIMS4 == kDims4;
+const bool kOneRow = GROUP % ITEMS == 0;  // the items of a tile see the same keys
 const uint kPart = kPartialHeader + HEAD_DIM;
 
 shared float merge_buffer[SUBGROUPS == 1 ? 1 : SUBGROUPS * kPart];
 
-vec4 q[QUERIES * LANE_DIMS4];
-vec4 acc[QUERIES * LANE_DIMS4];
-float highest[QUERIES];
-float total[QUERIES];
+Item items[ITEMS];
+vec4 q[ITEMS * LANE_DIMS4];
+vec4 acc[ITEMS * LANE_DIMS4];
+float highest[ITEMS];
+float total[ITEMS];
 
 bool has_dims(uint lane, uint i) { return kExact || lane + i * TEAM < kDims4; }
 
-// Keys [j0, j0 + kKeys) of one page, those outside [first, last] masked.
-void attend(uint64_t page, uint head_offset, uint j0, uint first, uint last, uint lane) {
-  float score[QUERIES * kKeys];
-  uint offset[kKeys];
-  [[unroll]] for (uint i = 0; i < QUERIES * kKeys; ++i) score[i] = 0;
+// Keys [j0, j0 + kKeys) of one page; [first, last] is what any item sees.
+void attend(uint64_t page, KvPart keys, KvPart values, uint j0, uint first, uint last, uint lane) {
+  float score[ITEMS * kKeys];
+  uint token[kKeys];
+  [[unroll]] for (uint i = 0; i < ITEMS * kKeys; ++i) score[i] = 0;
   [[unroll]] for (uint u = 0; u < kKeys; ++u) {
-    const uint j = clamp(j0 + u, first, last);
-    offset[u] = head_offset + (j % kPageTokens) * kKvTokenBytes + 4 * kKvElementBytes * lane;
+    token[u] = clamp(j0 + u, first, last) % kPageTokens;
     [[unroll]] for (uint i = 0; i < LANE_DIMS4; ++i) {
-      const vec4 k = has_dims(lane, i) ? kv_load4(page, p.kv.layer_offset + offset[u] + 4 * kKvElementBytes * TEAM * i)
-                                       : vec4(0);
-      [[unroll]] for (uint g = 0; g < QUERIES; ++g) score[g * kKeys + u] += dot(q[g * LANE_DIMS4 + i], k);
+      const vec4 k = has_dims(lane, i) ? kv_load4(page, keys, token[u], lane + TEAM * i) : vec4(0);
+      [[unroll]] for (uint g = 0; g < ITEMS; ++g) score[g * kKeys + u] += dot(q[g * LANE_DIMS4 + i], k);
     }
   }
-  [[unroll]] for (uint g = 0; g < QUERIES; ++g) {
+  [[unroll]] for (uint g = 0; g < ITEMS; ++g) {
     float best = highest[g];
     [[unroll]] for (uint u = 0; u < kKeys; ++u) {
       float s = score[g * kKeys + u];
       [[unroll]] for (uint mask = 1; mask < TEAM; mask <<= 1) s += subgroupShuffleXor(s, mask);
-      s = capped(s, p.softcap);
-      s = j0 + u >= first && j0 + u <= last ? s : kNoScore;
+      s = capped(s * kv_scale(page, keys, token[u]), p.softcap);
+      const Item item = items[kOneRow ? 0 : g];
+      s = item.seen && j0 + u >= item.first && j0 + u <= item.last ? s : kNoScore;
       best = max(best, s);
       score[g * kKeys + u] = s;
     }
@@ -72,15 +73,14 @@ void attend(uint64_t page, uint head_offset, uint j0, uint first, uint last, uin
     [[unroll]] for (uint u = 0; u < kKeys; ++u) {
       const float s = score[g * kKeys + u];
       const float weight = s > kNoScore ? exp(s - best) : 0;
-      score[g * kKeys + u] = weight;
+      score[g * kKeys + u] = weight * kv_scale(page, values, token[u]);
       total[g] += weight;
     }
   }
   [[unroll]] for (uint u = 0; u < kKeys; ++u) {
     [[unroll]] for (uint i = 0; i < LANE_DIMS4; ++i) {
-      const vec4 v = has_dims(lane, i) ? kv_load4(page, p.kv.value_offset + offset[u] + 4 * kKvElementBytes * TEAM * i)
-                                       : vec4(0);
-      [[unroll]] for (uint g = 0; g < QUERIES; ++g) acc[g * LANE_DIMS4 + i] += score[g * kKeys + u] * v;
+      const vec4 v = has_dims(lane, i) ? kv_load4(page, values, token[u], lane + TEAM * i) : vec4(0);
+      [[unroll]] for (uint g = 0; g < ITEMS; ++g) acc[g * LANE_DIMS4 + i] += score[g * kKeys + u] * v;
     }
   }
 }
@@ -88,7 +88,7 @@ void attend(uint64_t page, uint head_offset, uint j0, uint first, uint last, uin
 // Merges the teams of a subgroup: every lane ends with the sum over its dims.
 void merge_teams() {
   [[unroll]] for (uint mask = TEAM; mask < SUBGROUP_SIZE; mask <<= 1) {
-    [[unroll]] for (uint g = 0; g < QUERIES; ++g) {
+    [[unroll]] for (uint g = 0; g < ITEMS; ++g) {
       const float other = subgroupShuffleXor(highest[g], mask);
       const float best = max(highest[g], other);
       const float mine = exp(highest[g] - best), theirs = exp(other - best);
@@ -102,25 +102,25 @@ void merge_teams() {
   }
 }
 
-uint64_t partial_address(uint t, uint head, uint split) {
-  const uint heads = gl_NumWorkGroups.x / kHeadGroups * GROUP;
-  return p.scratch + uint64_t((t * heads + head) * SPLITS + split) * (4 * kPart);
+uint64_t partial_address(uint g) {
+  const uint heads = gl_NumWorkGroups.x * GROUP;
+  return p.scratch + uint64_t((items[g].row * heads + items[g].head) * p.splits + gl_WorkGroupID.y) * (4 * kPart);
 }
 
-void write4(uint t, uint head, uint split, uint dim4, vec4 sum, float weight) {
-  if (SPLITS == 1)
-    store_f32x4(p.y + uint64_t(t) * (4 * p.y_stride), 4 * head * HEAD_DIM + 16 * dim4,
+void write4(uint g, uint dim4, vec4 sum, float weight) {
+  if (SPLIT == 0)
+    store_f32x4(p.y + uint64_t(items[g].row) * (4 * p.y_stride), 4 * items[g].head * HEAD_DIM + 16 * dim4,
                 weight > 0 ? sum / weight : vec4(0));
   else
-    store_f32x4(partial_address(t, head, split), 4 * kPartialHeader + 16 * dim4, sum);
+    store_f32x4(partial_address(g), 4 * kPartialHeader + 16 * dim4, sum);
 }
 
-void write_header(uint t, uint head, uint split, float best, float weight) {
-  if (SPLITS > 1) store_f32x4(partial_address(t, head, split), 0, vec4(best, weight, 0, 0));
+void write_header(uint g, float best, float weight) {
+  if (SPLIT != 0) store_f32x4(partial_address(g), 0, vec4(best, weight, 0, 0));
 }
 
-// One query head's result from all subgroups. Every invocation of the workgroup calls it.
-void write_merged(uint t, uint head, uint split, uint g) {
+// One item's result from all subgroups. Every invocation of the workgroup calls it.
+void write_merged(uint g) {
   const uint lane = gl_SubgroupInvocationID;
   barrier();  // the reads of the head before this one's writes
   if (lane < TEAM) {
@@ -143,60 +143,64 @@ void write_merged(uint t, uint head, uint split, uint g) {
       sum += vec4(merge_buffer[at], merge_buffer[at + 1], merge_buffer[at + 2], merge_buffer[at + 3]) *
              exp(merge_buffer[s * kPart] - best);
     }
-    write4(t, head, split, d, sum, weight);
+    write4(g, d, sum, weight);
   }
-  if (gl_LocalInvocationIndex == 0) write_header(t, head, split, best, weight);
+  if (gl_LocalInvocationIndex == 0) write_header(g, best, weight);
 }
 
 void main() {
-  const uint t = gl_WorkGroupID.z, split = gl_WorkGroupID.y;
-  if (t >= step_rows(p.step)) return;
-  const uint kv_head = gl_WorkGroupID.x / kHeadGroups;
-  const uint group_first = gl_WorkGroupID.x % kHeadGroups * QUERIES;  // within the KV head
-  const uint queries = min(QUERIES, GROUP - group_first);
-  const uint first_head = kv_head * GROUP + group_first;
-
-  const Row row = step_row(p.step, t);
-  const uint last = min(row.kv_index, kv_last_index(p.kv));
-  const uint first = first_key(last, p.window);
+  const uint kv_head = gl_WorkGroupID.x, split = gl_WorkGroupID.y;
+  const Tile tile = find_tile(p.step, gl_WorkGroupID.z, ITEMS);
+  if (tile.rows == 0) return;
+  uint first = 0xffffffffu, last = 0;
+  bool any_seen = false;
+  [[unroll]] for (uint g = 0; g < ITEMS; ++g) {
+    items[g] = tile_item(p.step, tile, g, kv_head, p.window, kv_last_index(p.kv));
+    if (!items[g].seen) continue;
+    first = min(first, items[g].first);
+    last = max(last, items[g].last);
+    any_seen = true;
+  }
   const uint first_chunk = first / kKeys;
-  const uint chunks = row.valid != 0 ? last / kKeys - first_chunk + 1 : 0;
-  const uint share = (chunks + SPLITS * kTeams - 1) / (SPLITS * kTeams) * kTeams;
+  const uint chunks = any_seen ? last / kKeys - first_chunk + 1 : 0;
+  const uint splits = SPLIT == 0 ? 1 : p.splits;
+  const uint share = (chunks + splits * kTeams - 1) / (splits * kTeams) * kTeams;
   const uint begin = split * share, end = min(begin + share, chunks);
-  if (SPLITS > 1 && begin >= end) {
-    if (gl_LocalInvocationIndex < queries) write_header(t, first_head + gl_LocalInvocationIndex, split, kNoScore, 0);
+  if (SPLIT != 0 && begin >= end) {
+    [[unroll]] for (uint g = 0; g < ITEMS; ++g)
+      if (gl_LocalInvocationIndex == g && items[g].present) write_header(g, kNoScore, 0);
     return;
   }
 
   const uint lane = gl_SubgroupInvocationID % TEAM;
-  const uint64_t q_row = p.q + uint64_t(t) * (4 * p.q_stride);
-  [[unroll]] for (uint g = 0; g < QUERIES; ++g) {
+  [[unroll]] for (uint g = 0; g < ITEMS; ++g) {
     highest[g] = kNoScore;
     total[g] = 0;
+    const uint64_t from = p.q + uint64_t(items[g].row) * (4 * p.q_stride);
     [[unroll]] for (uint i = 0; i < LANE_DIMS4; ++i) {
-      const uint head = first_head + min(g, queries - 1);
-      q[g * LANE_DIMS4 + i] = has_dims(lane, i) ? load_f32x4(q_row, 4 * head * HEAD_DIM + 16 * (lane + i * TEAM)) * p.scale
+      q[g * LANE_DIMS4 + i] = has_dims(lane, i) ? load_f32x4(from, 4 * items[g].head * HEAD_DIM + 16 * (lane + i * TEAM)) * p.scale
                                                 : vec4(0);
       acc[g * LANE_DIMS4 + i] = vec4(0);
     }
   }
+  const KvPart keys = kv_part(p.kv, kv_head, false), values = kv_part(p.kv, kv_head, true);
   const uint team = gl_SubgroupID * kTeamsPerSubgroup + gl_SubgroupInvocationID / TEAM;
   for (uint c = begin + team; c < end; c += kTeams) {
     const uint j0 = (first_chunk + c) * kKeys;
-    attend(kv_page(p.kv, row.slot, j0 / kPageTokens), kv_head * kKvHeadBytes, j0, first, last, lane);
+    attend(kv_page(p.kv, tile.slot, j0 / kPageTokens), keys, values, j0, first, last, lane);
   }
 
   merge_teams();
   if (SUBGROUPS > 1) {
-    [[unroll]] for (uint g = 0; g < QUERIES; ++g)
-      if (g < queries) write_merged(t, first_head + g, split, g);
+    [[unroll]] for (uint g = 0; g < ITEMS; ++g)
+      if (items[g].present) write_merged(g);
     return;
   }
   if (gl_SubgroupInvocationID >= TEAM) return;
-  [[unroll]] for (uint g = 0; g < QUERIES; ++g) {
-    if (g >= queries) break;
+  [[unroll]] for (uint g = 0; g < ITEMS; ++g) {
+    if (!items[g].present) continue;
     [[unroll]] for (uint i = 0; i < LANE_DIMS4; ++i)
-      if (has_dims(lane, i)) write4(t, first_head + g, split, lane + i * TEAM, acc[g * LANE_DIMS4 + i], total[g]);
-    if (lane == 0) write_header(t, first_head + g, split, highest[g], total[g]);
+      if (has_dims(lane, i)) write4(g, lane + i * TEAM, acc[g * LANE_DIMS4 + i], total[g]);
+    if (lane == 0) write_header(g, highest[g], total[g]);
   }
 }

@@ -4,7 +4,6 @@
 #extension GL_GOOGLE_include_directive : require
 layout(local_size_x_id = 0) in;
 layout(constant_id = 3) const uint HEAD_DIM = 64;
-layout(constant_id = 4) const uint SPLITS = 1;
 #include "rows.glsl"
 #include "params_attention.h"
 
@@ -15,16 +14,16 @@ const uint kPart = kPartialHeader + HEAD_DIM;
 void main() {
   const uint head = gl_WorkGroupID.x, t = gl_WorkGroupID.y;
   if (t >= step_rows(p.step)) return;
-  const uint64_t parts = p.scratch + uint64_t((t * gl_NumWorkGroups.x + head) * SPLITS) * (4 * kPart);
+  const uint64_t parts = p.scratch + uint64_t((t * gl_NumWorkGroups.x + head) * p.splits) * (4 * kPart);
   float best = -1e37;
-  for (uint s = 0; s < SPLITS; ++s) {
+  for (uint s = 0; s < p.splits; ++s) {
     const vec4 header = load_f32x4(parts, 4 * kPart * s);
     if (header.y > 0) best = max(best, header.x);
   }
   for (uint d = gl_LocalInvocationIndex; d < HEAD_DIM / 4; d += gl_WorkGroupSize.x) {
     vec4 sum = vec4(0);
     float weight = 0;
-    for (uint s = 0; s < SPLITS; ++s) {
+    for (uint s = 0; s < p.splits; ++s) {
       const vec4 header = load_f32x4(parts, 4 * kPart * s);
       if (!(header.y > 0)) continue;
       const float factor = exp(header.x - best);

@@ -30,19 +30,20 @@ float total[ITEMS];
 Item items[ITEMS];
 
 // Keys [j0, j0 + KEYS) of one page; [lowest, last] is what any item of the tile sees.
-void attend(uint64_t page, uint head_offset, uint j0, uint lowest, uint last) {
-  uint offset[KEYS];
+void attend(uint64_t page, KvPart keys, KvPart values, uint j0, uint lowest, uint last) {
+  uint token[KEYS];
   float score[ITEMS * KEYS];
   [[unroll]] for (uint u = 0; u < KEYS; ++u) {
-    offset[u] = head_offset + clamp(j0 + u, lowest, last) % kPageTokens * kKvTokenBytes;
+    token[u] = clamp(j0 + u, lowest, last) % kPageTokens;
     vec4 sum[ITEMS];
     [[unroll]] for (uint r = 0; r < ITEMS; ++r) sum[r] = vec4(0);
     [[unroll]] for (uint i = 0; i < kDims4; ++i) {
-      const vec4 k = kv_load4(page, p.kv.layer_offset + offset[u] + 4 * kKvElementBytes * i);
+      const vec4 k = kv_load4(page, keys, token[u], i);
       [[unroll]] for (uint r = 0; r < ITEMS; ++r) sum[r] += q[r * kDims4 + i] * k;
     }
+    const float scale = kv_scale(page, keys, token[u]);
     [[unroll]] for (uint r = 0; r < ITEMS; ++r)
-      score[r * KEYS + u] = (sum[r].x + sum[r].y) + (sum[r].z + sum[r].w);
+      score[r * KEYS + u] = ((sum[r].x + sum[r].y) + (sum[r].z + sum[r].w)) * scale;
   }
   [[unroll]] for (uint r = 0; r < ITEMS; ++r) {
     float best = highest[r];
@@ -58,14 +59,14 @@ void attend(uint64_t page, uint head_offset, uint j0, uint lowest, uint last) {
     [[unroll]] for (uint u = 0; u < KEYS; ++u) {
       const float s = score[r * KEYS + u];
       const float weight = s > kNoScore ? exp(s - best) : 0;
-      score[r * KEYS + u] = weight;
+      score[r * KEYS + u] = weight * kv_scale(page, values, token[u]);
       total[r] += weight;
     }
     [[unroll]] for (uint i = 0; i < kDims4; ++i) acc[r * kDims4 + i] *= rescale;
   }
   [[unroll]] for (uint i = 0; i < kDims4; ++i) {
     [[unroll]] for (uint u = 0; u < KEYS; ++u) {
-      const vec4 v = kv_load4(page, p.kv.value_offset + offset[u] + 4 * kKvElementBytes * i);
+      const vec4 v = kv_load4(page, values, token[u], i);
       [[unroll]] for (uint r = 0; r < ITEMS; ++r) acc[r * kDims4 + i] += score[r * KEYS + u] * v;
     }
   }
@@ -96,8 +97,9 @@ void main() {
   lowest = subgroupMin(lowest);
   last = subgroupMax(last);
   if (subgroupMax(any_seen ? 1 : 0) != 0) {
+    const KvPart keys = kv_part(p.kv, kv_head, false), values = kv_part(p.kv, kv_head, true);
     for (uint j = lowest / KEYS * KEYS; j <= last; j += KEYS)
-      attend(kv_page(p.kv, tile.slot, j / kPageTokens), kv_head * kKvHeadBytes, j, lowest, last);
+      attend(kv_page(p.kv, tile.slot, j / kPageTokens), keys, values, j, lowest, last);
   }
   [[unroll]] for (uint r = 0; r < ITEMS; ++r) {
     if (!items[r].present) continue;

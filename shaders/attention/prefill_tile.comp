@@ -39,12 +39,13 @@ void stage_queries(uint chunk) {
   }
 }
 
-void stage_keys(uint chunk, uint64_t page0, uint64_t page1, uint head_offset, uint j0, uint lowest, uint last) {
+void stage_keys(uint chunk, uint64_t page0, uint64_t page1, KvPart keys, uint j0, uint lowest, uint last) {
   for (uint i = gl_LocalInvocationIndex; i < kKeys * kChunk4; i += gl_WorkGroupSize.x) {
     const uint key = i / kChunk4, dim4 = chunk * kChunk4 + i % kChunk4;
-    const uint offset = p.kv.layer_offset + head_offset + key % kPageTokens * kKvTokenBytes + 4 * kKvElementBytes * dim4;
     const bool exists = dim4 < kDims4 && j0 + key >= lowest && j0 + key <= last;
-    k_chunk[key * kRow4 + i % kChunk4] = exists ? kv_load4(key < kPageTokens ? page0 : page1, offset) : vec4(0);
+    const uint64_t page = key < kPageTokens ? page0 : page1;
+    k_chunk[key * kRow4 + i % kChunk4] =
+        exists ? kv_load4(page, keys, key % kPageTokens, dim4) * kv_scale(page, keys, key % kPageTokens) : vec4(0);
   }
 }
 
@@ -91,7 +92,7 @@ void main() {
   float highest = kNoScore, total = 0;  // of soft_item; total is this invocation's share
   vec4 acc[4 * DIMS64];
   [[unroll]] for (uint i = 0; i < 4 * DIMS64; ++i) acc[i] = vec4(0);
-  const uint head_offset = kv_head * kKvHeadBytes;
+  const KvPart keys = kv_part(p.kv, kv_head, false), values = kv_part(p.kv, kv_head, true);
 
   for (uint j0 = lowest / kPageTokens * kPageTokens; lowest != 0xffffffffu && j0 <= last; j0 += kKeys) {
     const uint64_t page0 = kv_page(p.kv, tile.slot, j0 / kPageTokens);
@@ -100,7 +101,7 @@ void main() {
     [[unroll]] for (uint i = 0; i < 8; ++i) score[i] = 0;
     for (uint chunk = 0; chunk * kChunk4 < kDims4; ++chunk) {
       stage_queries(chunk);
-      stage_keys(chunk, page0, page1, head_offset, j0, lowest, last);
+      stage_keys(chunk, page0, page1, keys, j0, lowest, last);
       barrier();  // Q and K are staged before they are read
       for (uint d = 0; d < kChunk4; ++d) {
         const vec4 k0 = k_chunk[column * kRow4 + d], k1 = k_chunk[(column + 16) * kRow4 + d];
@@ -131,10 +132,10 @@ void main() {
       [[unroll]] for (uint u = 0; u < 4; ++u) {
         const uint j = clamp(j0 + 4 * u4 + u, lowest, last);
         const uint64_t page = j - j0 < kPageTokens ? page0 : page1;
-        const uint offset = p.kv.value_offset + head_offset + j % kPageTokens * kKvTokenBytes;
+        const float scale = kv_scale(page, values, j % kPageTokens);
         [[unroll]] for (uint n = 0; n < DIMS64; ++n) {
           const uint dim4 = min(column + 16 * n, kDims4 - 1);
-          const vec4 v = kv_load4(page, offset + 4 * kKvElementBytes * dim4);
+          const vec4 v = kv_load4(page, values, j % kPageTokens, dim4) * scale;
           [[unroll]] for (uint r = 0; r < 4; ++r) acc[r * DIMS64 + n] += weights[r][u] * v;
         }
       }

@@ -13,7 +13,7 @@ struct AttentionPush {
   uint window;              // keys visible; 0: all
   float scale;
   float softcap;
-  uint reserved;
+  uint splits;  // parts of the context
 };
 LAHAR_SHARED_SIZE(AttentionPush, 96)
 

@@ -110,8 +110,9 @@ struct SampleRecord {
 LAHAR_SHARED_SIZE(SampleRecord, 16)
 
 // Where keys and values lie. A page holds kPageTokens tokens of every layer:
-//   page: [layer][K | V][kv_head][token][dim], elements fp16 or fp32
-// `layer_offset` is the byte in a page where this layer's K begins, `value_offset` where its V begins.
+//   page: [layer][K | V | scales]; K and V [kv_head][token][dim] in the cache's type, scales [kv_head][K | V][token]
+// `layer_offset` is the byte in a page where this layer's K begins, `value_offset` where its V begins; the scales follow V,
+// which is as large as K.
 // Page p lies at segments[p / pages_per_segment] + (p % pages_per_segment) * page_bytes.
 struct KvAddress {
   address_t segments;  // of uint64_t bases

@@ -1,8 +1,9 @@
 // Between the q,k,v projection and attention: q/k RMSNorm, RoPE, q to its buffer, K and V to their pages. A team of TEAM lanes
-// does one head at a time, four dims a lane; grid (groups over the heads of a row, rows). Rows that are not valid write no K
-// and V. fp16 pages are written as whole words: no invocation shares one.
+// does one head at a time, eight dims a lane and round; grid (groups over the heads of a row, rows). Rows that are not valid
+// write no K and V. Pages are written as whole words: no invocation shares one.
 #version 460
 #extension GL_GOOGLE_include_directive : require
+#extension GL_EXT_control_flow_attributes : require
 #extension GL_KHR_shader_subgroup_shuffle : require
 layout(local_size_x_id = 0) in;
 layout(constant_id = 3) const uint SUBGROUPS = 1;
@@ -14,7 +15,8 @@ layout(constant_id = 8) const uint ROPE_DIMS = 64;
 layout(constant_id = 9) const uint PAIRING = 1;
 layout(constant_id = 10) const uint QK_NORM = 0;
 layout(constant_id = 11) const uint KV_TYPE = 0;
-#include "attention/kv.glsl"
+const uint kRounds = ((HEAD_DIM + 7) / 8 + TEAM - 1) / TEAM;
+#include "attention/kv_store.glsl"
 #include "params_rope.h"
 #include "reduce.glsl"
 #include "rope/rotation.glsl"
@@ -97,7 +99,6 @@ void main() {
   const uint64_t q_out = p.q + uint64_t(t) * (4 * p.q_stride);
   const bool write_kv = row.valid != 0 && row.kv_index <= kv_last_index(p.kv);
   const uint64_t page = kv_page(p.kv, row.slot, row.kv_index / kPageTokens);
-  const uint token_offset = (row.kv_index % kPageTokens) * kKvTokenBytes;
 
   float q_scale = 1, k_scale = 1;
   if (QK_NORM == kFull) {
@@ -117,17 +118,16 @@ void main() {
     const uint64_t weight = (is_q ? p.q_norm : p.k_norm) + uint64_t(QK_NORM == kFull ? 4 * head * HEAD_DIM : 0);
     float scale = is_q ? q_scale : k_scale;
     if (QK_NORM == kPerHead && !is_v) scale = head_scale(x, lane);
-    const uint kv_offset = (is_v ? p.kv.value_offset : p.kv.layer_offset) + head * kKvHeadBytes + token_offset;
-    for (uint i = lane; i < kDims4; i += TEAM) {
-      vec4 v;
+    [[unroll]] for (uint i = 0; i < 2 * kRounds; ++i) {
+      const uint quad = quad_of(lane, i);
+      v[i] = vec4(0);
+      if (quad >= kDims4) continue;
       if (is_v)
-        v = load_f32x4(x, 16 * i);
+        v[i] = load_f32x4(x, 16 * quad);
       else
-        v = rotated(x, weight, scale, 4 * i, row.position);
-      if (is_q)
-        store_f32x4(q_out, 4 * head * HEAD_DIM + 16 * i, v);
-      else if (write_kv)
-        kv_store4(page, kv_offset + 4 * kKvElementBytes * i, v);
+        v[i] = rotated(x, weight, scale, 4 * quad, row.position);
+      if (is_q) store_f32x4(q_out, 4 * head * HEAD_DIM + 16 * quad, v[i]);
     }
+    if (!is_q) kv_store(page, kv_part(p.kv, head, is_v), row.kv_index % kPageTokens, lane, write_kv);
   }
 }

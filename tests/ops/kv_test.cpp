@@ -1,15 +1,18 @@
 #include "ops/kv_test.h"
 
+#include <bit>
+
 #include "quant/float_bits.h"
 
 namespace lahar::test {
 
 TestKv::TestKv(gpu::Device& device, const KvShape& shape, uint64_t seed) : device_(device), shape_(shape), random_(seed) {
-  element_ = shape.type == ops::KvType::kF32 ? 4 : 2;
+  token_bytes_ = ops::kv_token_bytes(shape.type, shape.head_dim);
+  scale_bytes_ = ops::kv_scale_bytes(shape.type, shape.head_dim);
+  layer_ = ops::kv_layer_bytes(shape.type, shape.kv_heads, shape.head_dim);
   // Two pages more than the tables name: nobody may touch them.
   n_pages_ = shape.slots * shape.pages_per_slot + 2;
-  half_bytes_ = uint64_t{shape.kv_heads} * params::kPageTokens * shape.head_dim * element_;
-  page_bytes_ = 4 * half_bytes_;
+  page_bytes_ = 2 * layer_.end;
   std::vector<uint32_t> order(n_pages_);
   std::iota(order.begin(), order.end(), 0u);
   std::shuffle(order.begin(), order.end(), random_);
@@ -28,36 +31,84 @@ TestKv::TestKv(gpu::Device& device, const KvShape& shape, uint64_t seed) : devic
   upload();
 }
 
-uint64_t TestKv::at(uint32_t slot, uint32_t head, uint32_t index, uint32_t dim, bool value) const {
+uint64_t TestKv::data_at(uint32_t slot, uint32_t head, uint32_t index, bool value) const {
   const uint64_t page = page_table_[slot * shape_.pages_per_slot + index / params::kPageTokens];
-  const uint64_t within = (uint64_t{head} * params::kPageTokens + index % params::kPageTokens) * shape_.head_dim + dim;
-  return page * page_bytes_ + (value ? 3 : 2) * half_bytes_ + within * element_;
+  const uint64_t token = uint64_t{head} * params::kPageTokens + index % params::kPageTokens;
+  return page * page_bytes_ + layer_.end + (value ? layer_.value_offset : 0) + token * token_bytes_;
+}
+
+uint64_t TestKv::scales_at(uint32_t slot, uint32_t head, uint32_t index, bool value) const {
+  const uint64_t page = page_table_[slot * shape_.pages_per_slot + index / params::kPageTokens];
+  const uint64_t token = (2 * uint64_t{head} + (value ? 1 : 0)) * params::kPageTokens + index % params::kPageTokens;
+  return page * page_bytes_ + layer_.end + layer_.scale_offset + token * scale_bytes_;
 }
 
 float TestKv::load(uint32_t slot, uint32_t head, uint32_t index, uint32_t dim, bool value) const {
-  const std::byte* from = pages_.data() + at(slot, head, index, dim, value);
-  if (element_ == 4) {
-    float v;
-    std::memcpy(&v, from, 4);
-    return v;
+  const std::byte* data = pages_.data() + data_at(slot, head, index, value);
+  const std::byte* scales = pages_.data() + scales_at(slot, head, index, value);
+  const auto word = [](const std::byte* from) {
+    uint32_t w;
+    std::memcpy(&w, from, 4);
+    return w;
+  };
+  const auto half = [](const std::byte* from) {
+    uint16_t h;
+    std::memcpy(&h, from, 2);
+    return h;
+  };
+  const auto byte = std::to_integer<uint8_t>(data[dim < token_bytes_ ? dim : 0]);
+  switch (shape_.type) {
+    case ops::KvType::kF32: return std::bit_cast<float>(word(data + 4 * dim));
+    case ops::KvType::kBF16: return std::bit_cast<float>(uint32_t{half(data + 2 * dim)} << 16);
+    case ops::KvType::kI8: return static_cast<float>(static_cast<int8_t>(byte)) * std::bit_cast<float>(word(scales));
+    // The scale holds the 2^120 by which the bits, read as a float, are too small.
+    case ops::KvType::kF8:
+      return std::bit_cast<float>((byte & 0x80u) << 24 | (byte & 0x7fu) << 20) * std::bit_cast<float>(word(scales));
+    case ops::KvType::kI4: {
+      const uint32_t nibble = word(data + dim / 8 * 4) >> (4 * (dim % 8)) & 15;
+      const std::byte* group = scales + dim / 32 * 4;
+      return static_cast<float>(nibble) * quant::half_to_float(half(group)) + quant::half_to_float(half(group + 2));
+    }
+    default: return quant::half_to_float(half(data + 2 * dim));
   }
-  uint16_t h;
-  std::memcpy(&h, from, 2);
-  return quant::half_to_float(h);
+}
+
+// Elements and scales as the kernel that writes them could have left them.
+void TestKv::fill_token(std::byte* data, std::byte* scales) {
+  std::uniform_real_distribution<float> uniform(-1, 1);
+  const auto put = [](std::byte* to, auto v) { std::memcpy(to, &v, sizeof v); };
+  for (uint32_t dim = 0; dim < shape_.head_dim; ++dim) {
+    const float v = uniform(random_);
+    switch (shape_.type) {
+      case ops::KvType::kF32: put(data + 4 * dim, v); break;
+      case ops::KvType::kBF16: put(data + 2 * dim, static_cast<uint16_t>(std::bit_cast<uint32_t>(v) >> 16)); break;
+      case ops::KvType::kI8: put(data + dim, static_cast<int8_t>(127 * v)); break;
+      case ops::KvType::kF8: {  // 8 is the smallest normal number, 0x7e the largest
+        const auto code = static_cast<uint8_t>(8 + random_() % (0x7f - 8));
+        put(data + dim, static_cast<uint8_t>(random_() % 16 == 0 ? 0 : code | (v < 0 ? 0x80 : 0)));
+        break;
+      }
+      case ops::KvType::kI4:
+        if (dim % 2 == 0) put(data + dim / 2, static_cast<uint8_t>(random_()));
+        break;
+      default: put(data + 2 * dim, quant::float_to_half(v));
+    }
+  }
+  const float scale = 0.75f + 0.25f * uniform(random_);
+  if (shape_.type == ops::KvType::kI8) put(scales, scale / 127);
+  if (shape_.type == ops::KvType::kF8) put(scales, std::ldexp(scale / 448, 120));
+  if (shape_.type == ops::KvType::kI4)
+    for (uint32_t group = 0; group < scale_bytes_; group += 4) {
+      put(scales + group, quant::float_to_half(scale / 8));
+      put(scales + group + 2, quant::float_to_half(-scale + 0.1f * uniform(random_)));
+    }
 }
 
 void TestKv::fill(uint32_t slot, uint32_t tokens) {
-  std::uniform_real_distribution<float> uniform(-1, 1);
   for (uint32_t index = 0; index < tokens; ++index)
     for (uint32_t head = 0; head < shape_.kv_heads; ++head)
-      for (uint32_t dim = 0; dim < shape_.head_dim; ++dim)
-        for (const bool value : {false, true}) {
-          const float v = uniform(random_);
-          std::byte* to = pages_.data() + at(slot, head, index, dim, value);
-          const uint16_t h = quant::float_to_half(v);
-          if (element_ == 4) std::memcpy(to, &v, 4);
-          else std::memcpy(to, &h, 2);
-        }
+      for (const bool value : {false, true})
+        fill_token(pages_.data() + data_at(slot, head, index, value), pages_.data() + scales_at(slot, head, index, value));
 }
 
 void TestKv::upload() {
@@ -80,9 +131,10 @@ void TestKv::download() {
 bool TestKv::untouched(uint32_t slot, uint32_t index) const {
   for (uint32_t head = 0; head < shape_.kv_heads; ++head)
     for (const bool value : {false, true}) {
-      const std::byte* from = pages_.data() + at(slot, head, index, 0, value);
-      for (uint32_t i = 0; i < shape_.head_dim * element_; ++i)
-        if (from[i] != std::byte{0xFF}) return false;
+      const std::byte* data = pages_.data() + data_at(slot, head, index, value);
+      const std::byte* scales = pages_.data() + scales_at(slot, head, index, value);
+      const auto set = [](std::byte b) { return b != std::byte{0xFF}; };
+      if (std::any_of(data, data + token_bytes_, set) || std::any_of(scales, scales + scale_bytes_, set)) return false;
     }
   return true;
 }
@@ -102,8 +154,8 @@ ops::KvRef TestKv::ref() const {
                       .pages_per_segment = shape_.pages_per_segment,
                       .n_pages = n_pages_,
                       .page_bytes = static_cast<uint32_t>(page_bytes_),
-                      .layer_offset = static_cast<uint32_t>(2 * half_bytes_),
-                      .value_offset = static_cast<uint32_t>(3 * half_bytes_)},
+                      .layer_offset = static_cast<uint32_t>(layer_.end),
+                      .value_offset = static_cast<uint32_t>(layer_.end + layer_.value_offset)},
           .type = shape_.type,
           .kv_heads = shape_.kv_heads,
           .head_dim = shape_.head_dim};

@@ -1,6 +1,7 @@
-// attention against float64: decode and prefill, head sizes, head counts, windows, soft caps, chunks that begin anywhere,
-// several runs of several slots in a step, pages and segments in no order.
-#include "ops/attention.h"
+// attention against float64, in every form that the device has: few rows and many, types of the cache, head sizes, head
+// counts, windows, soft caps, chunks that begin anywhere, several runs of several slots in a step, pages and segments in no
+// order.
+#include "ops/attention_variants.h"
 #include "ops/kv_test.h"
 
 namespace lahar::test {
@@ -19,6 +20,7 @@ struct Case {
   uint32_t bucket = 1, window = 0;
   float softcap = 0, score_scale = 1;
   uint32_t max_context = 0;  // 0: what the page tables can hold
+  ops::Precision precision = ops::Precision::kF32;
   int32_t invalid_row = -1;
 };
 
@@ -42,26 +44,31 @@ class Rig {
     step_ref_ = step_.upload(device);
     q_ = random_floats(size_t{c.bucket} * width_, 1, -2, 2);
     q_buffer_ = to_device(device, padded_rows(q_, c.bucket, width_, stride_), "q");
-    out_ = make_output(device, uint64_t{c.bucket} * (stride_ + 4) * 4);
-    scratch_ =
-        make_output(device, ops::attention_scratch_bytes(device.caps(), c.bucket, c.heads, c.kv.head_dim, max_context()));
+    reset();
   }
 
   uint32_t max_context() const { return case_.max_context > 0 ? case_.max_context : kv_.capacity(); }
 
-  Status record(gpu::Recorder& recorder) const {
-    return ops::attention(recorder, {.q = {q_buffer_, stride_},
-                                     .out = {out_.range(), stride_ + 4},
-                                     .heads = case_.heads,
-                                     .kv = kv_.ref(),
-                                     .scale = scale_,
-                                     .softcap = case_.softcap,
-                                     .window = case_.window,
-                                     .scratch = scratch_.range(),
-                                     .max_context = max_context(),
-                                     .step = step_ref_,
-                                     .precision = ops::Precision::kF32,
-                                     .label = "attention"});
+  ops::AttentionParams params() const {
+    return {.q = {q_buffer_, stride_},
+            .out = {out_.range(), stride_ + 4},
+            .heads = case_.heads,
+            .kv = kv_.ref(),
+            .scale = scale_,
+            .softcap = case_.softcap,
+            .window = case_.window,
+            .scratch = scratch_.range(),
+            .max_context = max_context(),
+            .step = step_ref_,
+            .precision = case_.precision,
+            .label = "attention"};
+  }
+  std::vector<ops::AttentionForm> forms() const { return ops::attention_forms(device_.caps(), params()); }
+  // Fills the outputs with NaN again.
+  void reset() {
+    out_ = make_output(device_, uint64_t{case_.bucket} * (stride_ + 4) * 4);
+    scratch_ = make_output(
+        device_, ops::attention_scratch_bytes(device_.caps(), case_.bucket, case_.heads, case_.kv.head_dim, max_context()));
   }
 
   // One head of one row; `largest` becomes the sum of |p v|, at most.
@@ -134,23 +141,39 @@ void run_case(gpu::Device& device, const Case& c) {
                                   << " bucket " << c.bucket << " runs " << c.runs.size() << " of " << c.runs[0].rows
                                   << " at " << c.runs[0].first_index << " context " << c.max_context);
   Rig rig(device, c);
-  run(device, [&](gpu::Recorder& recorder) { return rig.record(recorder); });
-  rig.check();
+  const std::vector<ops::AttentionForm> forms = rig.forms();
+  ASSERT_FALSE(forms.empty());
+  for (const ops::AttentionForm& form : forms) {
+    SCOPED_TRACE(to_string(form));
+    rig.reset();
+    run(device, [&](gpu::Recorder& recorder) { return ops::attention_with(recorder, rig.params(), form); });
+    rig.check();
+  }
 }
 
-constexpr uint32_t kSplitContext = 100000;  // enough for every device to split
+constexpr uint32_t kSplitPages = 40;  // of a slot: enough for the context to be split
+
+constexpr KvType kTypes[] = {KvType::kF16, KvType::kF32, KvType::kBF16, KvType::kI8, KvType::kF8, KvType::kI4};
 
 TEST_F(AttentionTest, DecodeAtEveryLength) {
-  for (const KvType type : {KvType::kF16, KvType::kF32})
-    for (const uint32_t context : {0u, kSplitContext})
-      for (const uint32_t index : {0u, 1u, 3u, 4u, 15u, 16u, 17u, 40u, 97u, 127u})
-        run_case(device(), {.kv = {.type = type}, .runs = {{1, index, 1}}, .max_context = context});
+  for (const KvType type : kTypes)
+    for (const uint32_t pages : {8u, kSplitPages})
+      for (const uint32_t index : {0u, 1u, 3u, 4u, 15u, 16u, 17u, 63u, 64u, 97u, 127u, 600u})
+        if (index < pages * params::kPageTokens)
+          run_case(device(), {.kv = {.pages_per_slot = pages, .type = type}, .runs = {{1, index, 1}}});
 }
 
 TEST_F(AttentionTest, DecodeHeadsOfEverySize) {
   for (const uint32_t dim : {4u, 8u, 16u, 24u, 32u, 64u, 80u, 96u, 100u, 128u, 256u})
-    for (const uint32_t context : {0u, kSplitContext})
-      run_case(device(), {.kv = {.head_dim = dim}, .runs = {{0, 44, 1}}, .max_context = context});
+    for (const uint32_t pages : {8u, kSplitPages})
+      run_case(device(), {.kv = {.pages_per_slot = pages, .head_dim = dim}, .runs = {{0, 44, 1}}});
+}
+
+TEST_F(AttentionTest, QuantizedHeadsOfEverySize) {
+  for (const KvType type : {KvType::kI8, KvType::kF8, KvType::kI4})
+    for (const uint32_t dim : {4u, 12u, 24u, 36u, 80u, 100u, 256u})
+      for (const uint32_t rows : {1u, 18u})
+        run_case(device(), {.kv = {.head_dim = dim, .type = type}, .runs = {{0, 30, rows}}, .bucket = rows});
 }
 
 TEST_F(AttentionTest, DecodeHeadCounts) {
@@ -163,19 +186,31 @@ TEST_F(AttentionTest, DecodeHeadCounts) {
 TEST_F(AttentionTest, DecodeWindowsAndCaps) {
   for (const uint32_t window : {1u, 2u, 16u, 30u, 64u, 500u})
     for (const uint32_t index : {0u, 20u, 90u})
-      run_case(device(), {.runs = {{0, index, 1}}, .window = window, .max_context = kSplitContext});
+      run_case(device(), {.kv = {.pages_per_slot = kSplitPages}, .runs = {{0, index, 1}}, .window = window});
   run_case(device(), {.runs = {{0, 70, 1}}, .softcap = 2, .score_scale = 5});
 }
 
 TEST_F(AttentionTest, DecodeRowsOfSeveralSlots) {
   run_case(device(), {.kv = {.slots = 3}, .runs = {{0, 5, 1}, {2, 100, 1}, {1, 33, 1}}, .bucket = 4});
   run_case(device(),
-           {.kv = {.slots = 3}, .runs = {{1, 20, 3}}, .bucket = 4, .max_context = kSplitContext, .invalid_row = 1});
+           {.kv = {.slots = 3, .pages_per_slot = kSplitPages}, .runs = {{1, 300, 3}}, .bucket = 4, .invalid_row = 1});
+}
+
+// Short runs are for the decode kernels as well.
+TEST_F(AttentionTest, FewRows) {
+  for (const uint32_t rows : {2u, 3u, 5u, 8u, 16u})
+    for (const uint32_t heads : {2u, 4u, 6u}) {
+      run_case(device(), {.heads = heads, .runs = {{1, 39, rows}}, .bucket = rows});
+      run_case(device(), {.heads = heads, .runs = {{1, 0, rows}}, .bucket = 16, .window = 5});
+    }
+  const KvShape kv{.slots = 5};
+  run_case(device(),
+           {.kv = kv, .heads = 2, .runs = {{3, 0, 7}, {0, 60, 1}, {4, 33, 3}, {1, 2, 1}, {2, 90, 4}}, .bucket = 16});
 }
 
 TEST_F(AttentionTest, PrefillAtEveryLength) {
-  for (const KvType type : {KvType::kF16, KvType::kF32})
-    for (const uint32_t rows : {5u, 8u, 16u, 17u, 31u, 32u, 33u, 64u, 67u})
+  for (const KvType type : kTypes)
+    for (const uint32_t rows : {5u, 17u, 31u, 32u, 33u, 64u, 67u})
       run_case(device(), {.kv = {.type = type}, .runs = {{1, 0, rows}}, .bucket = 128});
 }
 
@@ -213,11 +248,49 @@ TEST_F(AttentionTest, LargeScores) {
   for (const uint32_t bucket : {1u, 32u}) run_case(device(), {.runs = {{0, 30, 1}}, .bucket = bucket, .score_scale = 60});
 }
 
+TEST_F(AttentionTest, FormsAsText) {
+  for (const uint32_t bucket : {1u, 16u, 64u}) {
+    const Rig rig(device(), {.bucket = bucket});
+    for (const ops::AttentionForm& form : rig.forms()) {
+      const auto parsed = ops::parse_attention_form(to_string(form));
+      ASSERT_TRUE(parsed.has_value()) << to_string(form);
+      EXPECT_EQ(*parsed, form);
+    }
+  }
+  for (const char* text : {"", "gemv", "decode team", "decode team x", "decode team 4 4"})
+    EXPECT_FALSE(ops::parse_attention_form(text).has_value()) << text;
+}
+
+// What was measured is taken, what is in quarantine never.
+TEST_F(AttentionTest, TakesWhatWasMeasured) {
+  const Rig rig(device(), {.bucket = 32});
+  ops::AttentionParams params = rig.params();
+  const std::vector<ops::AttentionForm> forms = rig.forms();
+  ASSERT_GE(forms.size(), 2u);
+  ops::Tuning tuning;
+  params.tuning = &tuning;
+  EXPECT_EQ(default_form(device().caps(), params), forms[0]);
+  const auto shader_of = [&] {
+    gpu::Recorder recorder(device());
+    EXPECT_TRUE(ops::attention(recorder, params).ok());
+    return recorder.nodes().front().kernel->desc();
+  };
+  const gpu::KernelDesc by_default = shader_of();
+  tuning.choose(ops::attention_case(params), to_string(forms[1]));
+  EXPECT_FALSE(shader_of() == by_default);
+  tuning.quarantine(to_string(forms[1]), "test");
+  EXPECT_TRUE(shader_of() == by_default);
+  tuning.quarantine(to_string(forms[0]), "test");
+  EXPECT_FALSE(default_form(device().caps(), params) == forms[0]);
+}
+
 TEST_F(AttentionTest, DeclaresWhatItTouches) {
   for (const uint32_t bucket : {3u, 16u}) {
-    Rig rig(device(), {.runs = {{1, 20, 3}}, .bucket = bucket, .max_context = kSplitContext});
-    prove_hazards(
-        device(), [&](gpu::Recorder& recorder) { return rig.record(recorder); }, rig.buffers());
+    Rig rig(device(), {.kv = {.pages_per_slot = kSplitPages, .type = KvType::kI4}, .runs = {{1, 300, 3}}, .bucket = bucket});
+    for (const ops::AttentionForm& form : rig.forms())
+      prove_hazards(
+          device(), [&](gpu::Recorder& recorder) { return ops::attention_with(recorder, rig.params(), form); },
+          rig.buffers());
   }
 }
 

@@ -119,14 +119,13 @@ class Rig {
       for (uint32_t h = 0; h < kv_heads; ++h)
         for (uint32_t d = 0; d < dim_; ++d) {
           const double k = want_k[h * dim_ + d], v = qkv_[size_t{t} * width_ + v_offset_ + h * dim_ + d];
-          const double unit = case_.kv.type == KvType::kF16 ? 1.0 / 2048 : 0;  // half an ulp of fp16, relative
-          worst = std::max(worst, error(kv_.key(row.slot, h, row.kv_index, d), k) - unit * std::abs(k));
-          worst = std::max(worst, error(kv_.value(row.slot, h, row.kv_index, d), v) - unit * std::abs(v));
+          const float* values = &qkv_[size_t{t} * width_ + v_offset_ + h * dim_];
+          worst = std::max(worst, error(kv_.key(row.slot, h, row.kv_index, d), k) - rounding(&want_k[h * dim_], k));
+          worst = std::max(worst, error(kv_.value(row.slot, h, row.kv_index, d), v) - rounding(values, v));
         }
     }
     EXPECT_LE(worst, tolerance);
-    const uint64_t element = case_.kv.type == KvType::kF16 ? 2 : 4;
-    EXPECT_LE(kv_.touched_bytes(), tokens * 2 * kv_heads * dim_ * element) << "more was written than the tokens' K and V";
+    EXPECT_LE(kv_.touched_bytes(), tokens * kv_.token_bytes()) << "more was written than the tokens' K and V";
   }
 
   std::vector<const gpu::Buffer*> buffers() const {
@@ -138,6 +137,20 @@ class Rig {
   }
 
  private:
+  // What storing element v of a head may cost.
+  template <typename T>
+  double rounding(const T* head, double v) const {
+    double largest = 0;
+    for (uint32_t d = 0; d < dim_; ++d) largest = std::max(largest, std::abs(static_cast<double>(head[d])));
+    switch (case_.kv.type) {
+      case KvType::kF16: return std::abs(v) / 2048;  // half an ulp
+      case KvType::kBF16: return std::abs(v) / 256;
+      case KvType::kI8: return largest / 127 * 0.501;                           // half a step
+      case KvType::kF8: return std::abs(v) / 16 * 1.001 + largest / 448 / 128;  // half an ulp; half the smallest number
+      case KvType::kI4: return 2 * largest / 15 * 0.501 + largest * 16 / 2048;  // half a step; fp16 scale and minimum
+      default: return 0;
+    }
+  }
   static double error(float got, double want) { return std::isnan(got) ? 1e9 : std::abs(got - want); }
 
   Case case_;
@@ -153,6 +166,8 @@ class Rig {
 
 using RopeTest = GpuTest;
 
+constexpr KvType kTypes[] = {KvType::kF16, KvType::kF32, KvType::kBF16, KvType::kI8, KvType::kF8, KvType::kI4};
+
 void run_case(gpu::Device& device, const Case& c, double tolerance = 1e-4) {
   SCOPED_TRACE(testing::Message() << "heads " << c.heads << "/" << c.kv.kv_heads << " dim " << c.kv.head_dim << " rotated "
                                   << c.rope_dims << " pairing " << static_cast<int>(c.pairing) << " norm "
@@ -166,7 +181,7 @@ void run_case(gpu::Device& device, const Case& c, double tolerance = 1e-4) {
 TEST_F(RopeTest, EveryForm) {
   for (const RopePairing pairing : {RopePairing::kNone, RopePairing::kHalves, RopePairing::kInterleaved})
     for (const QkNorm qk_norm : {QkNorm::kNone, QkNorm::kPerHead, QkNorm::kFull})
-      for (const KvType type : {KvType::kF16, KvType::kF32})
+      for (const KvType type : kTypes)
         run_case(device(), {.kv = {.type = type}, .pairing = pairing, .qk_norm = qk_norm, .magnitude = 1.2f});
 }
 
@@ -174,6 +189,12 @@ TEST_F(RopeTest, HeadsOfEverySize) {
   for (const uint32_t dim : {4u, 8u, 16u, 24u, 32u, 64u, 80u, 96u, 100u, 128u, 256u})
     for (const RopePairing pairing : {RopePairing::kHalves, RopePairing::kInterleaved})
       run_case(device(), {.kv = {.head_dim = dim}, .rope_dims = dim, .pairing = pairing, .qk_norm = QkNorm::kPerHead});
+}
+
+TEST_F(RopeTest, HeadsOfEverySizeQuantized) {
+  for (const KvType type : {KvType::kI8, KvType::kF8, KvType::kI4})
+    for (const uint32_t dim : {4u, 8u, 12u, 16u, 24u, 36u, 64u, 80u, 100u, 128u, 256u})
+      run_case(device(), {.kv = {.head_dim = dim, .type = type}, .rope_dims = dim});
 }
 
 TEST_F(RopeTest, PartOfTheHead) {
@@ -197,7 +218,8 @@ TEST_F(RopeTest, CacheIndexApartFromPosition) { run_case(device(), {.position = 
 
 TEST_F(RopeTest, DeclaresWhatItTouches) {
   for (const QkNorm qk_norm : {QkNorm::kNone, QkNorm::kFull}) {
-    Rig rig(device(), {.qk_norm = qk_norm, .bucket = 5});
+    Rig rig(device(),
+            {.kv = {.type = qk_norm == QkNorm::kNone ? KvType::kF16 : KvType::kI4}, .qk_norm = qk_norm, .bucket = 5});
     prove_hazards(
         device(), [&](gpu::Recorder& recorder) { return rig.record(recorder); }, rig.buffers());
   }

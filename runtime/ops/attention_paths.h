@@ -1,0 +1,34 @@
+// Inside of attention: what each path offers to attention(), and what the paths share.
+#pragma once
+
+#include "ops/attention_variants.h"
+#include "ops/kv_helpers.h"
+#include "params_attention.h"
+
+namespace lahar::ops::detail {
+
+// Of one path. Defaults first in list(); record() is given params and a form for which can() holds.
+struct AttentionPathOps {
+  bool (*can)(const gpu::Caps& caps, const AttentionParams& p, const AttentionForm& form);
+  void (*list)(const gpu::Caps& caps, const AttentionParams& p, std::vector<AttentionForm>& out);
+  Status (*record)(gpu::Recorder& recorder, const AttentionParams& p, const AttentionForm& form);
+};
+extern const AttentionPathOps kDecodeOps, kLanesOps, kTileOps;
+// Of one shape, for the catalogue.
+void list_decode_kernels(const gpu::Caps& caps, const AttentionParams& p, std::vector<gpu::KernelDesc>& out);
+void list_prefill_kernels(const gpu::Caps& caps, const AttentionParams& p, std::vector<gpu::KernelDesc>& out);
+
+// Keys that a row may see at most, and the most parts that any form splits them into.
+uint32_t visible_keys(const AttentionParams& p);
+uint32_t most_splits(const gpu::Caps& caps, uint32_t bucket, uint32_t max_context);
+
+params::AttentionPush attention_push(const AttentionParams& p, uint32_t splits);
+// What a kernel that computes scores reads.
+Ranges attention_reads(const AttentionParams& p);
+gpu::BufferRange attention_out(const AttentionParams& p);
+
+inline uint32_t group_of(const AttentionParams& p) { return p.heads / p.kv.kv_heads; }
+inline uint32_t type_of(const AttentionParams& p) { return static_cast<uint32_t>(p.kv.type); }
+inline uint32_t capped(const AttentionParams& p) { return p.softcap > 0 ? 1 : 0; }
+
+}  // namespace lahar::ops::detail
