@@ -91,7 +91,11 @@ struct SynthFormat {
   DType dtype;
   uint32_t file_type;  // general.file_type
 };
-constexpr SynthFormat kFormats[] = {{DType::kF16, 1}, {DType::kQ8_0, 7}, {DType::kQ4_0, 2}, {DType::kQ4_K, 14}};
+constexpr SynthFormat kFormats[] = {{DType::kF32, 0},    {DType::kF16, 1},     {DType::kBF16, 32},  {DType::kQ8_0, 7},
+                                    {DType::kQ4_0, 2},   {DType::kQ4_1, 3},    {DType::kQ5_0, 8},   {DType::kQ5_1, 9},
+                                    {DType::kQ2_K, 10},  {DType::kQ3_K, 11},   {DType::kQ4_K, 14},  {DType::kQ5_K, 16},
+                                    {DType::kQ6_K, 18},  {DType::kIQ4_NL, 25}, {DType::kIQ3_S, 26}, {DType::kIQ4_XS, 30},
+                                    {DType::kTQ1_0, 36}, {DType::kTQ2_0, 37},  {DType::kMXFP4, 38}};
 
 constexpr float kDeviation = 0.02f;      // of weights
 constexpr float kNormDeviation = 0.05f;  // of norms, around 1

@@ -104,10 +104,75 @@ void pack_q4_k(const float* x, std::byte* out) {
   }
 }
 
+// Formats whose quants are random bits: what is written over the bits so that the values have a mean of about 0 and a
+// deviation of 1. A half at `offset` is `factor`; the factors come from the distribution of uniform bits in the format.
+struct Half {
+  uint32_t offset = 0;
+  float factor = 0;
+};
+struct RandomBits {
+  DType dtype;
+  Half first, second;  // second: a minimum; none where its factor is 0
+};
+constexpr RandomBits kRandomBits[] = {
+    {DType::kQ4_1, {0, 1 / 4.610f}, {2, -7.5f / 4.610f}},
+    {DType::kQ5_0, {0, 1 / 9.247f}, {}},
+    {DType::kQ5_1, {0, 1 / 9.233f}, {2, -15.5f / 9.233f}},
+    {DType::kQ2_K, {80, 1 / 13.87f}, {82, 1.5f / 13.87f}},
+    {DType::kQ3_K, {108, 1 / 43.34f}, {}},
+    {DType::kQ5_K, {0, 1 / 526.9f}, {2, 15.5f / 526.9f}},
+    {DType::kQ6_K, {208, 1 / 1365.7f}, {}},
+    {DType::kIQ4_NL, {0, 1 / 67.44f}, {}},
+    {DType::kIQ4_XS, {0, 1 / 1246.3f}, {}},
+    {DType::kIQ3_S, {0, 1 / 140.24f}, {}},
+    {DType::kMXFP4, {}, {}},
+    {DType::kTQ1_0, {52, 1 / 0.8165f}, {}},
+    {DType::kTQ2_0, {64, 1 / 0.7071f}, {}},
+};
+
+const RandomBits* random_bits(DType dtype) {
+  const auto* found =
+      std::find_if(std::begin(kRandomBits), std::end(kRandomBits), [&](const auto& r) { return r.dtype == dtype; });
+  return found == std::end(kRandomBits) ? nullptr : found;
+}
+
+// A power of two, the larger one as often as it takes for the mean square of fp4's values (8.5625) to come out right.
+std::byte power_of_two(float deviation, uint64_t word) {
+  const float wanted = deviation / std::sqrt(8.5625f);
+  int exponent = 0;
+  const float fraction = std::frexp(wanted, &exponent);  // in [0.5, 1) of 2^exponent
+  const double larger = (double{fraction} * fraction * 4 - 1) / 3;
+  const bool large = static_cast<double>(word >> 40) * 0x1p-24 < larger;
+  return static_cast<std::byte>(std::clamp(127 + exponent - (large ? 0 : 1), 1, 254));
+}
+
+void fill_bits(const RandomBits& bits, uint64_t stream, uint64_t block, float deviation, std::span<std::byte> out) {
+  constexpr uint64_t kMostWords = 64;  // of a block
+  for (size_t i = 0; i < out.size(); i += sizeof(uint64_t)) {
+    const uint64_t word = draw(stream, block * kMostWords + i / sizeof(word));
+    std::memcpy(out.data() + i, &word, std::min(sizeof(word), out.size() - i));
+  }
+  if (bits.dtype == DType::kMXFP4) {
+    out[0] = power_of_two(deviation, draw(stream, block * kMostWords + kMostWords - 1));
+    return;
+  }
+  if (bits.dtype == DType::kTQ2_0)  // three values out of four: 3 becomes 1
+    for (std::byte& b : out.first(64)) b &= ~((b & b >> 1 & std::byte{0x55}) << 1);
+  put_half(out.data() + bits.first.offset, bits.first.factor * deviation);
+  if (bits.second.factor != 0) put_half(out.data() + bits.second.offset, bits.second.factor * deviation);
+}
+
 void pack(DType dtype, const float* x, std::byte* out) {
   switch (dtype) {
     case DType::kF32: std::memcpy(out, x, sizeof(float)); return;
     case DType::kF16: put_half(out, *x); return;
+    case DType::kBF16: {
+      uint32_t word = 0;
+      std::memcpy(&word, x, sizeof(word));
+      const auto upper = static_cast<uint16_t>((word + 0x7fffu + (word >> 16 & 1)) >> 16);
+      std::memcpy(out, &upper, sizeof(upper));
+      return;
+    }
     case DType::kQ8_0: return pack_q8_0(x, out);
     case DType::kQ4_0: return pack_q4_0(x, out);
     case DType::kQ4_K: return pack_q4_k(x, out);
@@ -122,14 +187,19 @@ float random_value(uint64_t stream, uint64_t index) {
 }
 
 bool can_fill(DType dtype) {
-  return dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kQ8_0 || dtype == DType::kQ4_0 ||
-         dtype == DType::kQ4_K;
+  return dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBF16 || dtype == DType::kQ8_0 ||
+         dtype == DType::kQ4_0 || dtype == DType::kQ4_K || random_bits(dtype) != nullptr;
 }
 
 void fill_random(DType dtype, uint64_t stream, uint64_t first, float mean, float deviation, std::span<std::byte> out) {
   constexpr size_t kChunk = 256;
   const size_t block_values = traits(dtype).block_values, block_bytes = traits(dtype).block_bytes;
   const size_t total = out.size() / block_bytes * block_values;
+  if (const RandomBits* bits = random_bits(dtype)) {
+    for (size_t b = 0; b < total / block_values; ++b)
+      fill_bits(*bits, stream, first / block_values + b, deviation, out.subspan(b * block_bytes, block_bytes));
+    return;
+  }
   std::array<float, kChunk> x;
   std::byte* at = out.data();
   for (size_t done = 0; done < total; done += kChunk) {

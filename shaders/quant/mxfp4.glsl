@@ -13,5 +13,7 @@ uint e2m1_bytes(uint n) {
   const uint v = m + (m & (top * 3)) + ((m & (m >> 1) & top) << 1), negative = ((n >> 3) & 0x01010101u) * 255;
   return 0x10101010u + (v & ~negative) - (v & negative);
 }
-vec4 decode4(Unit u, uint i) { return u.d * (bytes4(e2m1_bytes(nibbles4(u.q, i))) - 16); }
+vec4 decode4(Unit u, uint i) {  // exact, as d is a power of two
+  return fma(bytes4(e2m1_bytes(nibbles4(u.q, i))), vec4(u.d), vec4(-16 * u.d));
+}
 uint column4(uint unit, uint i) { return unit * 32 + i * 4; }

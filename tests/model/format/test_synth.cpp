@@ -172,7 +172,7 @@ TEST_F(Synth, RefusalsAreClear) {
   };
   refused("smol-135m", "Q4_K", "a row of 576 values is not a multiple of Q4_K's block of 256");
   refused("smol", "Q4_0", "unknown shape 'smol', there are smol-135m, llama3-1b, llama3-8b, qwen3-0.6b");
-  refused("smol-135m", "Q5_0", "unknown format 'Q5_0', there are F16, Q8_0, Q4_0, Q4_K");
+  refused("smol-135m", "IQ1_M", "unknown format 'IQ1_M', there are F32, F16, BF16, Q8_0, Q4_0, Q4_1");
   const Status cancelled =
       synthesize("smol-135m", "Q4_0", folder_ / "m.gguf", {.progress = [](uint64_t, uint64_t) { return false; }});
   ASSERT_FALSE(cancelled.ok());
