@@ -33,6 +33,7 @@ const MatmulPathOps& ops_of(MatmulPath path) {
   switch (path) {
     case MatmulPath::kGemv: return kGemvOps;
     case MatmulPath::kCoop: return kCoopOps;
+    case MatmulPath::kGemvInt8: return kGemvInt8Ops;
     case MatmulPath::kGemmInt8: return kGemmInt8Ops;
     case MatmulPath::kLine: return kLineOps;
     case MatmulPath::kGemm:
@@ -54,8 +55,8 @@ std::vector<MatmulForm> forms_of(const gpu::Caps& caps, const MatmulParams& p, M
 std::vector<MatmulPath> preferred_paths(const gpu::Caps& caps, const MatmulParams& p) {
   using enum MatmulPath;
   // F32 weights were kept as such for their precision; a CPU driver's matrices are slow.
-  if (caps.is_cpu() || p.w->format == quant::WeightFormat::kF32) return {kLine, kGemv, kGemm, kCoop, kGemmInt8};
-  return {kLine, kGemv, kCoop, kGemm, kGemmInt8};
+  if (caps.is_cpu() || p.w->format == quant::WeightFormat::kF32) return {kLine, kGemv, kGemm, kCoop, kGemvInt8, kGemmInt8};
+  return {kLine, kGemv, kCoop, kGemm, kGemvInt8, kGemmInt8};
 }
 
 }  // namespace

@@ -5,7 +5,7 @@
 namespace lahar::ops {
 namespace {
 
-constexpr std::string_view kPaths[] = {"gemv", "gemm", "coop", "gemm_int8", "line"};
+constexpr std::string_view kPaths[] = {"gemv", "gemm", "coop", "gemv_int8", "gemm_int8", "line"};
 static_assert(std::size(kPaths) == static_cast<size_t>(MatmulPath::kCount));
 
 struct Number {
@@ -14,6 +14,7 @@ struct Number {
 };
 constexpr Number kNumbers[] = {{"rows", &MatmulForm::rows},
                                {"x_rows", &MatmulForm::x_rows},
+                               {"x_step", &MatmulForm::x_step},
                                {"subgroup", &MatmulForm::subgroup},
                                {"teams", &MatmulForm::teams},
                                {"split", &MatmulForm::split},

@@ -12,7 +12,7 @@ struct MatmulPathOps {
   void (*list)(const gpu::Caps& caps, const MatmulParams& p, std::vector<MatmulForm>& out);
   Status (*record)(gpu::Recorder& recorder, const MatmulParams& p, const quant::Layout& shape, const MatmulForm& form);
 };
-extern const MatmulPathOps kGemvOps, kGemmOps, kCoopOps, kGemmInt8Ops;
+extern const MatmulPathOps kGemvOps, kGemvInt8Ops, kGemmOps, kCoopOps, kGemmInt8Ops;
 void list_gemv_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>& out);
 void list_tile_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>& out);
 void list_coop_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>& out);

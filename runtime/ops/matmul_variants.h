@@ -15,6 +15,7 @@ enum class MatmulPath : uint8_t {
   kGemv,      // a subgroup along the columns of W; up to 16 rows of x
   kGemm,      // fp32 tiles in shared memory; any number of rows of x
   kCoop,      // cooperative matrices, fp16 operands; any number of rows of x, Precision::kDefault alone
+  kGemvInt8,  // as kGemv with integer dot products; as kGemmInt8
   kGemmInt8,  // integer dot products of int8 rows of x (of x_scratch or x_int8), Precision::kDefault alone
   kLine,      // straight-line code over CPU vectors; any number of rows of x
   kCount,
@@ -25,6 +26,7 @@ struct MatmulForm {
   MatmulPath path = MatmulPath::kGemv;
   uint32_t rows = 0;             // of W for each team (gemv) or subgroup (line)
   uint32_t x_rows = 0;           // of x for the same
+  uint32_t x_step = 0;           // of x that are taken or left together, by how many are in use
   uint32_t subgroup = 0;         // invocations of a subgroup
   uint32_t teams = 0;            // groups of rows in a workgroup
   uint32_t split = 0;            // parts of the columns, one for each subgroup of a team (gemv) or one each (line)

@@ -178,6 +178,7 @@ class Matmul : public GpuTest {
       case MatmulPath::kCoop:
         return 3 * 8192;  // both operands are rounded to fp16, 2^13 times as coarse as fp32
       // x is rounded to a 254th of the largest of 32, which are evenly spread: 2^16.
+      case MatmulPath::kGemvInt8:
       case MatmulPath::kGemmInt8: return 2 * 65536;
       default: return kBound;
     }
