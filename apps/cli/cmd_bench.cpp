@@ -153,7 +153,7 @@ void add_bench(CLI::App& program, Action& chosen) {
                                   chosen, run, options);
   add_model_options(*command, options->model);
   const auto numbers = [&](const char* name, std::vector<uint32_t>& values, const char* help) {
-    return command->add_option(name, values, help)->delimiter(',')->capture_default_str();
+    return command->add_option(name, values, help)->delimiter(',')->allow_extra_args(false)->capture_default_str();
   };
   numbers("-p,--prompt", options->prompts, "Prompt lengths, separated by commas; 0: none")
       ->each([options](const std::string&) { options->prompt_given = true; });

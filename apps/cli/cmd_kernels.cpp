@@ -11,7 +11,7 @@ namespace {
 
 struct State {
   std::string device;
-  bool json = false, verbose = false;
+  bool json = false, all = false, verbose = false;
 };
 
 // "gemv", "q4_0 64x1x1 4 2": the shader's variant, the workgroup, the other constants.
@@ -35,7 +35,8 @@ Status run(const State& state) {
   nlohmann::ordered_json list = nlohmann::ordered_json::array();
   size_t failed = 0;
   if (!state.json)
-    std::printf("%-16s %-40s %9s %6s %7s %9s\n", "kernel", "variant", "registers", "spills", "shared", "occupancy");
+    std::printf("%-24s %-48s %9s %6s %7s %9s %9s\n", "kernel", "variant", "registers", "spills", "shared", "occupancy",
+                "estimate");
   for (const gpu::KernelDesc& desc : ops::kernel_catalogue(device->caps())) {
     const auto result = device->kernels().statistics(desc);
     const gpu::KernelStatistics statistics = result.ok() ? *result : gpu::KernelStatistics{};
@@ -49,12 +50,16 @@ Status run(const State& state) {
                       {"registers", or_null(statistics.registers)},
                       {"spills", or_null(statistics.spills)},
                       {"shared_memory", or_null(statistics.shared_memory)},
-                      {"occupancy", or_null(statistics.occupancy)}});
+                      {"occupancy", or_null(statistics.occupancy)},
+                      {"estimate", or_null(statistics.estimate)}});
+      if (state.all) list.back()["driver"] = nlohmann::ordered_json::object();
+      for (const auto& [key, value] : statistics.all)
+        if (state.all) list.back()["driver"][key] = value;
     } else {
-      std::printf("%-16s %-40s %9s %6s %7s %9s%s\n", name.c_str(), variant_name(desc).c_str(),
+      std::printf("%-24s %-48s %9s %6s %7s %9s %9s%s\n", name.c_str(), variant_name(desc).c_str(),
                   or_dash(statistics.registers).c_str(), or_dash(statistics.spills).c_str(),
                   or_dash(statistics.shared_memory).c_str(), or_dash(statistics.occupancy).c_str(),
-                  result.ok() ? "" : ("  " + status).c_str());
+                  or_dash(statistics.estimate).c_str(), result.ok() ? "" : ("  " + status).c_str());
     }
   }
   if (state.json) std::printf("%s\n", list.dump(1, ' ', false, nlohmann::ordered_json::error_handler_t::replace).c_str());
@@ -70,6 +75,7 @@ void add_kernels(CLI::App& program, Action& chosen) {
       add_command(program, "kernels", "Build every pipeline and show what the driver's compiler says", chosen, run, state);
   command->add_option("--device", state->device, "Device: its number, UUID or a part of its name");
   command->add_flag("--json", state->json, "As JSON");
+  command->add_flag("--all", state->all, "With --json: everything that the driver says, by its own names");
   command->add_flag("-v,--verbose", state->verbose, "Say what is being done");
 }
 

@@ -50,6 +50,7 @@ struct KernelDesc {
 // What the driver's compiler says of a pipeline; nullopt where it says nothing.
 struct KernelStatistics {
   std::optional<uint64_t> registers, spills, shared_memory, occupancy;
+  std::optional<uint64_t> estimate;  // the compiler's own, of the time that the code takes; less is faster, units differ
   std::vector<std::pair<std::string, std::string>> all;  // every statistic by its driver's name
 };
 

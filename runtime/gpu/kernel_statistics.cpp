@@ -40,10 +40,12 @@ constexpr KnownName kKnown[] = {
     {"spilled sgprs", &KernelStatistics::spills, KnownName::kSum},
     {"lds size", &KernelStatistics::shared_memory, KnownName::kMost},
     {"subgroups per simd", &KernelStatistics::occupancy, KnownName::kMost},
+    {"inverse throughput", &KernelStatistics::estimate, KnownName::kMost},
     // Intel (ANV): its registers are a fixed file, so what is live at most says more than "GRF registers"
     {"max live registers", &KernelStatistics::registers, KnownName::kMost},
     {"spills", &KernelStatistics::spills, KnownName::kSum},
     {"workgroup memory size", &KernelStatistics::shared_memory, KnownName::kMost},
+    {"cycle count", &KernelStatistics::estimate, KnownName::kMost},
     // NVIDIA (NVK): "SLM size" is scratch of a thread, not of a workgroup
     {"number of gprs", &KernelStatistics::registers, KnownName::kMost},
     {"spills to memory", &KernelStatistics::spills, KnownName::kSum},
