@@ -53,11 +53,11 @@ bool try_folder(const std::filesystem::path& folder) {
 }
 
 TEST(Mutations, EveryValueOfEveryConfig) {
-  LAHAR_NEED_DATA(golden, "golden/hf");
+  LAHAR_NEED_DATA(golden, "golden");
   test::TemporaryFolder temporary;
   size_t tried = 0, accepted = 0;
-  for (const char* name :
-       {"falcon-mqa", "gemma2", "gemma3", "gpt2", "llama-yarn", "llama31-rope", "mistral-swa", "phi3", "qwen2", "qwen3"}) {
+  for (const char* name : {"hf/falcon-mqa", "hf/gemma2", "hf/gemma3", "hf/gpt2", "hf/llama-yarn", "hf/llama31-rope",
+                           "hf/mistral-swa", "hf/phi3", "hf/qwen2", "hf/qwen3", "quant-hf/awq-int4", "quant-hf/gptq-int4"}) {
     const auto folder = temporary.path() / name;
     std::filesystem::create_directories(folder);
     std::filesystem::create_symlink(golden / name / "model.safetensors", folder / "model.safetensors");
