@@ -45,11 +45,12 @@ constexpr KnownName kKnown[] = {
     {"max live registers", &KernelStatistics::registers, KnownName::kMost},
     {"spills", &KernelStatistics::spills, KnownName::kSum},
     {"workgroup memory size", &KernelStatistics::shared_memory, KnownName::kMost},
-    {"cycle count", &KernelStatistics::estimate, KnownName::kMost},
+    {"cycles", &KernelStatistics::estimate, KnownName::kMost},
     // NVIDIA (NVK): "SLM size" is scratch of a thread, not of a workgroup
     {"number of gprs", &KernelStatistics::registers, KnownName::kMost},
     {"spills to memory", &KernelStatistics::spills, KnownName::kSum},
     {"max warps/sm", &KernelStatistics::occupancy, KnownName::kMost},
+    {"static cycle count", &KernelStatistics::estimate, KnownName::kMost},
     // NVIDIA's own driver
     {"register count", &KernelStatistics::registers, KnownName::kMost},
     {"shared memory size", &KernelStatistics::shared_memory, KnownName::kMost},
@@ -57,9 +58,12 @@ constexpr KnownName kKnown[] = {
     {"registers used", &KernelStatistics::registers, KnownName::kMost},
     {"stp count", &KernelStatistics::spills, KnownName::kSum},
     {"max waves per core", &KernelStatistics::occupancy, KnownName::kMost},
+    {"estimated cycles stalled on ss", &KernelStatistics::estimate, KnownName::kSum},
+    {"estimated cycles stalled on sy", &KernelStatistics::estimate, KnownName::kSum},
     // Apple (Honeykrisp); "spills" as Intel's
     {"gprs", &KernelStatistics::registers, KnownName::kMost},
     {"threads", &KernelStatistics::occupancy, KnownName::kMost},
+    {"alu", &KernelStatistics::estimate, KnownName::kMost},
 };
 
 void merge(KernelStatistics& to, const VkPipelineExecutableStatisticKHR& s) {
