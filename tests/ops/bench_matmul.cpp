@@ -62,6 +62,8 @@ void measure(gpu::Device& device, const Shape& s, std::optional<ops::MatmulForm>
   const gpu::Buffer x = need(device.create_buffer(uint64_t{s.bucket} * s.cols * 4, gpu::Memory::kDevice, "x"));
   const gpu::Buffer y = need(device.create_buffer(uint64_t{s.bucket} * y_rows * 4, gpu::Memory::kDevice, "y"));
   const gpu::Buffer scratch = need(device.create_buffer(uint64_t{s.bucket} * s.rows * 4, gpu::Memory::kDevice, "scratch"));
+  const gpu::Buffer x_scratch =
+      need(device.create_buffer(ops::matmul_scratch_bytes(s.cols, s.bucket), gpu::Memory::kDevice, "x scratch"));
   const gpu::Buffer state =
       need(device.create_buffer(sizeof(params::StepState) + s.bucket * sizeof(params::Row), gpu::Memory::kDevice, "step"));
   fill.fill("x", x, 0x3f000000u);
@@ -72,6 +74,7 @@ void measure(gpu::Device& device, const Shape& s, std::optional<ops::MatmulForm>
   for (const quant::Matrix& m : matrices) {
     ops::MatmulParams p;
     p.w = &m;
+    p.x_scratch = x_scratch;
     p.x = {x, s.cols}, p.y = {y, y_rows}, p.glu_scratch = {scratch, s.rows};
     p.glu = s.gated ? ops::Activation::kSilu : ops::Activation::kNone;
     p.step = {state, s.bucket};
@@ -119,6 +122,7 @@ int main(int argc, char** argv) {
   gpu::DeviceOptions options;
   options.use_pipeline_cache = false;
   if (const char* selector = std::getenv("LAHAR_DEVICE")) options.selector = selector;
+  if (const char* kernels = std::getenv("LAHAR_KERNELS")) options.gpu_kernels = std::string(kernels) == "gpu";
   const auto device = need(gpu::Device::open(instance, options));
   std::printf("%s, subgroups of %u\n", device->caps().info.name.c_str(), device->caps().subgroup_size);
 
@@ -154,6 +158,10 @@ int main(int argc, char** argv) {
       w.format = s.format, w.rows = s.rows, w.cols = s.cols;
       ops::MatmulParams p;
       p.w = &w, p.step.bucket = s.bucket, p.glu = s.gated ? ops::Activation::kSilu : ops::Activation::kNone;
+      // Without buffers the forms that need scratch memory count as not runnable: it is only looked at.
+      const gpu::Buffer scratch =
+          need(device->create_buffer(ops::matmul_scratch_bytes(s.cols, s.bucket), gpu::Memory::kDevice, "x scratch"));
+      p.x_scratch = scratch;
       for (const ops::MatmulForm& f : ops::matmul_forms(device->caps(), p)) {
         std::printf("%s\n  ", to_string(f).c_str());
         measure(*device, s, f, line);
