@@ -94,6 +94,8 @@ Caps read_caps(const PhysicalDevice& device, uint32_t queue_family, uint32_t dis
     local_heaps |= 1u << type.heapIndex;
     if (type.propertyFlags & VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT) visible_heaps |= 1u << type.heapIndex;
   }
+  // Mesa's lavapipe: 25.0 loads lane by lane within loops, 26.2 does not.
+  caps.uniform_loops = caps.is_cpu() && VK_API_VERSION_MAJOR(caps.info.driver_version) >= 26;
   caps.unified_memory = caps.info.type != DeviceType::kDiscrete && local_heaps == visible_heaps;
   return caps;
 }

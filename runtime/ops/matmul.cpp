@@ -36,6 +36,7 @@ const MatmulPathOps& ops_of(MatmulPath path) {
     case MatmulPath::kGemvInt8: return kGemvInt8Ops;
     case MatmulPath::kGemmInt8: return kGemmInt8Ops;
     case MatmulPath::kLine: return kLineOps;
+    case MatmulPath::kLoop: return kLoopOps;
     case MatmulPath::kGemm:
     case MatmulPath::kCount: break;
   }
@@ -55,8 +56,8 @@ std::vector<MatmulForm> forms_of(const gpu::Caps& caps, const MatmulParams& p, M
 std::vector<MatmulPath> preferred_paths(const gpu::Caps& caps, const MatmulParams& p) {
   using enum MatmulPath;
   // F32 weights were kept as such for their precision; a CPU driver's matrices are slow.
-  if (caps.is_cpu() || p.w->format == quant::WeightFormat::kF32) return {kLine, kGemv, kGemm, kCoop, kGemvInt8, kGemmInt8};
-  return {kLine, kGemv, kCoop, kGemm, kGemvInt8, kGemmInt8};
+  if (caps.is_cpu() || p.w->format == quant::WeightFormat::kF32) return {kLoop, kLine, kGemv, kGemm, kCoop, kGemvInt8, kGemmInt8};
+  return {kLoop, kLine, kGemv, kCoop, kGemm, kGemvInt8, kGemmInt8};
 }
 
 }  // namespace
@@ -113,6 +114,7 @@ void list_matmul_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>& ou
   list_int8_kernels(caps, out);
   list_x_rows_kernels(caps, out);
   list_line_kernels(caps, out);
+  list_loop_kernels(caps, out);
 }
 
 }  // namespace lahar::ops

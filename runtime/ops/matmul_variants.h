@@ -18,6 +18,7 @@ enum class MatmulPath : uint8_t {
   kGemvInt8,  // as kGemv with integer dot products; as kGemmInt8
   kGemmInt8,  // integer dot products of int8 rows of x (of x_scratch or x_int8), Precision::kDefault alone
   kLine,      // straight-line code over CPU vectors; any number of rows of x
+  kLoop,      // loops over CPU vectors, for drivers that keep uniform values in loops; any number of rows of x
   kCount,
 };
 

@@ -54,6 +54,31 @@ struct LinePush {
 };
 LAHAR_SHARED_SIZE(LinePush, 120)
 
+// Of matmul/loop.comp; columns and group are constants of the pipeline there too.
+struct LoopPush {
+  address_t w0;
+  address_t w1;
+  address_t w2;
+  address_t x;
+  address_t y;
+  address_t bias;
+  address_t residual;
+  address_t step;
+  uint rows;
+  uint bucket;
+  uint x_rows;
+  uint x_stride;
+  uint y_stride;
+  uint residual_stride;
+  float scale;
+  float softcap;
+  float residual_scale;
+  uint turns;   // times that a workgroup computes NR rows
+  uint blocks;  // whole blocks of columns
+  uint reserved;
+};
+LAHAR_SHARED_SIZE(LoopPush, 112)
+
 // Bits of the kernels' FLAGS constant.
 const uint kMatmulBias = 1;
 const uint kMatmulResidual = 2;

@@ -1,6 +1,5 @@
 // The weight formats for kernels in which lane i holds column c + i of a row, on drivers that run lanes as the elements of
-// CPU vectors (matmul/line.comp). Everything is loaded from addresses that are the same in all lanes, and each lane picks
-// its element: the driver's compiler makes one vector load of it. Expects LANES (the subgroup's size, a multiple of 4), COLS,
+// CPU vectors, in code without loops (matmul/line.comp). Expects LANES (the subgroup's size, a multiple of 4), COLS,
 // GROUP (columns per scale, for formats with outside scales), `lane`, FORMAT and quant/decode.glsl.
 //   kVectors, kSegment        vectors of LANES columns that a step decodes; steps that share their scales
 //   uint lane_column(s, v)    the first column of vector v of step s
@@ -9,52 +8,7 @@
 //   float lane_quant(raw, v)  those of vector v; the weight is scale * (quant + kOffset), or scale * quant + minimum where
 //                             kMinimum, or quant alone where !kScaled
 //   float lane_value(head, quant, v)  that weight
-#extension GL_EXT_shader_8bit_storage : require
-#extension GL_EXT_shader_16bit_storage : require
-#extension GL_EXT_shader_explicit_arithmetic_types_int8 : require
-#extension GL_EXT_shader_explicit_arithmetic_types_int16 : require
-#extension GL_EXT_shader_explicit_arithmetic_types_float16 : require
-
-layout(buffer_reference, scalar, buffer_reference_align = 4) readonly buffer LoadI8x4 { i8vec4 v; };
-layout(buffer_reference, scalar, buffer_reference_align = 4) readonly buffer LoadU8x4 { u8vec4 v; };
-layout(buffer_reference, scalar, buffer_reference_align = 8) readonly buffer LoadU16x4 { u16vec4 v; };
-layout(buffer_reference, scalar, buffer_reference_align = 16) readonly buffer LoadF32x4 { vec4 v; };
-layout(buffer_reference, scalar, buffer_reference_align = 8) readonly buffer LoadF16x4 { f16vec4 v; };
-layout(buffer_reference, scalar, buffer_reference_align = 2) readonly buffer LoadF16 { float16_t v; };
-layout(buffer_reference, scalar, buffer_reference_align = 1) readonly buffer LoadI8 { int8_t v; };
-
-// The lane's element of LANES neighbours at `at`, of which the first `n` exist (a number known when the pipeline is built).
-// It is picked before it is converted: then the vector load can convert.
-#define LANE_PICK(name, Ref, bytes, type, type4, result)               \
-  result name(uint64_t at, uint n) {                                   \
-    type mine = type(0);                                               \
-    [[unroll]] for (uint g = 0; g < LANES / 4; ++g) {                  \
-      if (g * 4 >= n) break;                                           \
-      const type4 four = Ref(at + uint64_t(g * 4 * bytes)).v;          \
-      [[unroll]] for (uint k = 0; k < 4; ++k)                          \
-        mine = lane == g * 4 + k && g * 4 + k < n ? four[k] : mine;    \
-    }                                                                  \
-    return result(mine);                                               \
-  }
-LANE_PICK(lane_f32, LoadF32x4, 4, float, vec4, float)
-#if FORMAT == 1
-LANE_PICK(lane_f16, LoadF16x4, 2, float16_t, f16vec4, float)
-#elif FORMAT == 2
-LANE_PICK(lane_u16, LoadU16x4, 2, uint16_t, u16vec4, uint)
-#elif FORMAT == 3 || FORMAT == 9
-LANE_PICK(lane_i8, LoadI8x4, 1, int8_t, i8vec4, int)
-#elif FORMAT >= 4
-LANE_PICK(lane_u8, LoadU8x4, 1, uint8_t, u8vec4, uint)
-#endif
-
-// Bytes of `cols` columns in the planes.
-uint row_bytes0(uint cols) {
-  return FORMAT == 0 ? cols * 4 : FORMAT <= 2 ? cols * 2 : FORMAT == 3 || FORMAT >= 8 ? cols : FORMAT == 7 ? cols / 4 * 3 : cols / 2;
-}
-uint row_bytes1(uint cols) {
-  return FORMAT <= 2 ? 0 : FORMAT <= 4 ? cols / 32 * 2 : FORMAT == 5 ? cols / 32 * 4 : FORMAT <= 7 ? cols / 16 : (cols + GROUP - 1) / GROUP * 4;
-}
-uint row_bytes2(uint cols) { return FORMAT == 7 ? cols / 128 : 0; }
+#include "quant/lane_loads.glsl"
 
 float half_at(uint64_t at) { return float(LoadF16(at).v); }
 

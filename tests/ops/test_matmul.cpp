@@ -342,6 +342,32 @@ TEST_F(Matmul, LineShapes) {
   }
 }
 
+TEST_F(Matmul, LoopsOverVectors) {
+  if (!device().caps().uniform_loops) GTEST_SKIP() << "needs a driver that keeps uniform values in loops";
+  for (uint16_t i = 0; i <= static_cast<uint16_t>(WeightFormat::kI8); ++i)
+    for (const uint32_t bucket : {1u, 2u, 3u, 7u, 20u})
+      for (const uint32_t cols : {64u, 576u, 1100u}) {
+        const auto format = static_cast<WeightFormat>(i);
+        // Every pipeline takes a driver's compiler a while: the other buckets in one format, the tails of columns in one row.
+        if (bucket != 1 && (cols == 64 || (bucket != 7 && format != WeightFormat::kQ4_1))) continue;
+        const bool grouped = quant::traits(format).grouped;
+        Case c{.format = format, .rows = 2 * (19 + cols % 11), .cols = fit(format, cols), .bucket = bucket, .used = bucket};
+        c.group = grouped && cols == 576 ? 48 : grouped && bucket == 2 ? 32 * (c.cols / 64) : 0;
+        c.bias = bucket % 2 == 1;
+        if (bucket == 3) c.glu = Activation::kSilu;
+        SCOPED_TRACE(c.name());
+        std::vector<MatmulForm> forms = ops::matmul_forms(device().caps(), Rig(device(), c).params());
+        std::erase_if(forms, [](const MatmulForm& f) { return f.path != MatmulPath::kLoop; });
+        ASSERT_FALSE(forms.empty());
+        for (const MatmulForm& form : forms) {
+          Rig rig(device(), c);
+          run(device(), [&](gpu::Recorder& r) { return ops::matmul_with(r, rig.params(), form); });
+          rig.check(kBound);
+        }
+        if (HasFailure()) return;
+      }
+}
+
 TEST_F(Matmul, AllForms) {
   for (const uint32_t bucket : {1u, 3u, 16u, 40u})
     check({.format = WeightFormat::kQ8_0,
