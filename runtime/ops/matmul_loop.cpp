@@ -16,11 +16,10 @@ static_assert(static_cast<uint16_t>(ShaderId::loop_i8) == static_cast<uint16_t>(
 // kBlock of quant/blocks.glsl.
 uint32_t block_columns(WeightFormat format, uint32_t lanes) { return format <= WeightFormat::kBF16 ? 8 * lanes : 256; }
 
-uint32_t rows_a_turn(const MatmulParams& p, const MatmulForm& f) {
-  return p.glu == Activation::kNone ? f.rows : f.rows / 2;
-}
+uint32_t rows_a_turn(const MatmulParams& p, const MatmulForm& f) { return p.glu == Activation::kNone ? f.rows : f.rows / 2; }
 
-gpu::KernelDesc describe(const gpu::Caps& caps, const quant::Matrix& w, uint32_t flags, Activation glu, const MatmulForm& f) {
+gpu::KernelDesc describe(const gpu::Caps& caps, const quant::Matrix& w, uint32_t flags, Activation glu,
+                         const MatmulForm& f) {
   const uint32_t lanes = caps.subgroup_size, group = w.group == 0 ? (w.cols + 15) / 16 * 16 : w.group;
   return {.shader = for_format(ShaderId::loop_f32, w.format),
           .constants = {lanes, 1, 1, {lanes, f.rows, f.x_rows, w.cols, flags, static_cast<uint32_t>(glu), group}},
@@ -36,8 +35,8 @@ bool can_run(const gpu::Caps& caps, const quant::Matrix& w) {
 }
 
 bool can_loop(const gpu::Caps& caps, const MatmulParams& p, const MatmulForm& f) {
-  return can_run(caps, *p.w) && f.rows > 0 && f.rows <= 16 && f.x_rows > 0 && f.x_rows <= 16 &&
-         f.rows * f.x_rows <= 64 && (p.glu == Activation::kNone || f.rows % 2 == 0);
+  return can_run(caps, *p.w) && f.rows > 0 && f.rows <= 16 && f.x_rows > 0 && f.x_rows <= 16 && f.rows * f.x_rows <= 64 &&
+         (p.glu == Activation::kNone || f.rows % 2 == 0);
 }
 
 // Registers hold the sums: 24 of them leave room for weights and x where there are 32 registers.

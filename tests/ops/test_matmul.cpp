@@ -348,7 +348,8 @@ TEST_F(Matmul, LoopsOverVectors) {
     for (const uint32_t bucket : {1u, 2u, 3u, 7u, 20u})
       for (const uint32_t cols : {64u, 576u, 1100u}) {
         const auto format = static_cast<WeightFormat>(i);
-        // Every pipeline takes a driver's compiler a while: the other buckets in one format, the tails of columns in one row.
+        // Every pipeline takes a driver's compiler a while: the other buckets in one format, the tails of columns in one
+        // row.
         if (bucket != 1 && (cols == 64 || (bucket != 7 && format != WeightFormat::kQ4_1))) continue;
         const bool grouped = quant::traits(format).grouped;
         Case c{.format = format, .rows = 2 * (19 + cols % 11), .cols = fit(format, cols), .bucket = bucket, .used = bucket};
