@@ -10,7 +10,7 @@ Status record_attention(const Forward& f, const LayerSpec& layer, const LayerWei
                         const ops::Activations& normed, const ops::KvRef& kv) {
   const AttentionSpec& spec = layer.attention;
   const Scratch& s = f.scratch;
-  LAHAR_TRY(record_linear(f.recorder, weights.qkv, normed, s.wide, f.step, f.precision, "qkv"));
+  LAHAR_TRY(record_linear(f.recorder, weights.qkv, normed, s.wide, f.step, f.precision, "qkv", {.tuning = f.tuning}));
 
   const uint32_t q_width = spec.heads * spec.head_dim;
   const uint32_t kv_width = spec.kv_heads * spec.head_dim;
@@ -47,6 +47,7 @@ Status record_attention(const Forward& f, const LayerSpec& layer, const LayerWei
                                         .max_context = f.max_context,
                                         .step = f.step,
                                         .precision = f.precision,
+                                        .tuning = f.tuning,
                                         .label = "attention"}));
   return record_output(f, weights.attention_output, layer.post_attention_norm ? &weights.post_attention : nullptr,
                        layer.residual_multiplier, "attention output");

@@ -19,9 +19,11 @@ Status record_up(const Forward& f, const FfnSpec& spec, const Linear& up, const 
                                     .glu_scratch = s.wide,
                                     .step = f.step,
                                     .precision = f.precision,
+                                    .tuning = f.tuning,
                                     .label = "gate and up"});
   }
-  LAHAR_TRY(record_linear(f.recorder, up, normed, s.wide, f.step, f.precision, spec.gated ? "gate and up" : "up"));
+  LAHAR_TRY(record_linear(f.recorder, up, normed, s.wide, f.step, f.precision, spec.gated ? "gate and up" : "up",
+                          {.tuning = f.tuning}));
   return ops::activation(f.recorder, {.kind = spec.activation,
                                       .gated = spec.gated,
                                       .x = s.wide,

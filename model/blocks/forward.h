@@ -2,6 +2,7 @@
 #pragma once
 
 #include "ops/common.h"
+#include "ops/tuning.h"
 #include "spec.h"
 #include "weights.h"
 
@@ -26,6 +27,7 @@ struct Forward {
   ops::StepRef step;
   ops::Precision precision = ops::Precision::kDefault;
   uint32_t max_context = 0;
+  const ops::Tuning* tuning = nullptr;  // choices that were measured; null: defaults
 };
 
 // y = norm(x), with the model's kind and eps.

@@ -16,6 +16,7 @@ Status record_linear(gpu::Recorder& recorder, const Linear& linear, const ops::A
                                      .step = step,
                                      .logit_rows = end.logit_rows,
                                      .precision = precision,
+                                     .tuning = end.tuning,
                                      .label = label}));
   }
   return {};

@@ -20,6 +20,7 @@ struct LinearEpilogue {
   float scale = 1;  // on top of the parts' own
   float softcap = 0;
   bool logit_rows = false;
+  const ops::Tuning* tuning = nullptr;
 };
 
 Status record_linear(gpu::Recorder& recorder, const Linear& linear, const ops::Activations& x, const ops::Activations& y,

@@ -69,9 +69,9 @@ Status record_output(const Forward& f, const Linear& projection, const NormWeigh
   const Scratch& s = f.scratch;
   if (post_norm == nullptr) {
     return record_linear(f.recorder, projection, s.mid, s.x, f.step, f.precision, label,
-                         {.residual = s.x, .residual_scale = multiplier});
+                         {.residual = s.x, .residual_scale = multiplier, .tuning = f.tuning});
   }
-  LAHAR_TRY(record_linear(f.recorder, projection, s.mid, s.other, f.step, f.precision, label));
+  LAHAR_TRY(record_linear(f.recorder, projection, s.mid, s.other, f.step, f.precision, label, {.tuning = f.tuning}));
   return ops::norm(f.recorder, {.kind = f.spec.norm.kind,
                                 .x = s.other,
                                 .y = s.x,
@@ -122,7 +122,8 @@ Forward Transformer::forward(gpu::Recorder& recorder, const ops::StepRef& step) 
           .scratch = scratch_,
           .step = step,
           .precision = options_.precision,
-          .max_context = options_.max_context};
+          .max_context = options_.max_context,
+          .tuning = options_.tuning};
 }
 
 Status Transformer::record_embedding(gpu::Recorder& recorder, const ops::StepRef& step) const {
@@ -158,8 +159,9 @@ Status Transformer::record_head(gpu::Recorder& recorder, const ops::StepRef& ste
   const Forward f = forward(recorder, step);
   LAHAR_TRY(record_norm(f, weights_.final_norm, scratch_.x, scratch_.normed, "final norm"));
   const ops::StepRef rows{step.state, all_rows ? step.bucket : std::min(step.bucket, options_.max_logit_rows)};
-  return record_linear(recorder, weights_.head, scratch_.normed, logits(rows.bucket), rows, options_.precision, "head",
-                       {.scale = spec_.logit_scale, .softcap = spec_.logit_softcap, .logit_rows = !all_rows});
+  return record_linear(
+      recorder, weights_.head, scratch_.normed, logits(rows.bucket), rows, options_.precision, "head",
+      {.scale = spec_.logit_scale, .softcap = spec_.logit_softcap, .logit_rows = !all_rows, .tuning = options_.tuning});
 }
 
 }  // namespace lahar

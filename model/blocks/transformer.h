@@ -16,6 +16,7 @@ struct TransformerOptions {
   uint32_t max_logit_rows = 1;  // rows whose logits a step computes at most
   uint32_t max_context = 0;     // tokens of a sequence at most
   ops::Precision precision = ops::Precision::kDefault;
+  const ops::Tuning* tuning = nullptr;  // must outlive the Transformer; null: defaults
 };
 
 class Transformer {
