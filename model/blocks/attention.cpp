@@ -7,10 +7,11 @@
 namespace lahar {
 
 Status record_attention(const Forward& f, const LayerSpec& layer, const LayerWeights& weights,
-                        const ops::Activations& normed, const ops::KvRef& kv) {
+                        const ops::Activations& normed, const ops::KvRef& kv, const BlockNorms& norms) {
   const AttentionSpec& spec = layer.attention;
   const Scratch& s = f.scratch;
-  LAHAR_TRY(record_linear(f.recorder, weights.qkv, normed, s.wide, f.step, f.precision, "qkv", {.tuning = f.tuning}));
+  LAHAR_TRY(record_linear(f.recorder, weights.qkv, normed, s.wide, f.step, f.precision, "qkv",
+                          {.x_norm = norms.before, .x_scratch = s.converted, .tuning = f.tuning}));
 
   const uint32_t q_width = spec.heads * spec.head_dim;
   const uint32_t kv_width = spec.kv_heads * spec.head_dim;
@@ -50,7 +51,7 @@ Status record_attention(const Forward& f, const LayerSpec& layer, const LayerWei
                                         .tuning = f.tuning,
                                         .label = "attention"}));
   return record_output(f, weights.attention_output, layer.post_attention_norm ? &weights.post_attention : nullptr,
-                       layer.residual_multiplier, "attention output");
+                       layer.residual_multiplier, norms.after, "attention output");
 }
 
 }  // namespace lahar

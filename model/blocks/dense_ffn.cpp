@@ -7,7 +7,8 @@ namespace lahar {
 namespace {
 
 // Writes f(gate) * up, or f(up), into `mid`.
-Status record_up(const Forward& f, const FfnSpec& spec, const Linear& up, const ops::Activations& normed) {
+Status record_up(const Forward& f, const FfnSpec& spec, const Linear& up, const ops::Activations& normed,
+                 const ops::NormFold* before) {
   const Scratch& s = f.scratch;
   if (spec.gated && up.parts.size() == 1) {
     return ops::matmul(f.recorder, {.w = &up.parts[0].matrix,
@@ -16,14 +17,16 @@ Status record_up(const Forward& f, const FfnSpec& spec, const Linear& up, const 
                                     .bias = up.bias,
                                     .scale = up.parts[0].scale,
                                     .glu = spec.activation,
+                                    .x_norm = before,
                                     .glu_scratch = s.wide,
                                     .step = f.step,
                                     .precision = f.precision,
+                                    .x_scratch = s.converted,
                                     .tuning = f.tuning,
                                     .label = "gate and up"});
   }
   LAHAR_TRY(record_linear(f.recorder, up, normed, s.wide, f.step, f.precision, spec.gated ? "gate and up" : "up",
-                          {.tuning = f.tuning}));
+                          {.x_norm = before, .x_scratch = s.converted, .tuning = f.tuning}));
   return ops::activation(f.recorder, {.kind = spec.activation,
                                       .gated = spec.gated,
                                       .x = s.wide,
@@ -36,10 +39,10 @@ Status record_up(const Forward& f, const FfnSpec& spec, const Linear& up, const 
 }  // namespace
 
 Status record_dense_ffn(const Forward& f, const LayerSpec& layer, const LayerWeights& weights,
-                        const ops::Activations& normed) {
-  LAHAR_TRY(record_up(f, layer.ffn, weights.up, normed));
+                        const ops::Activations& normed, const BlockNorms& norms) {
+  LAHAR_TRY(record_up(f, layer.ffn, weights.up, normed, norms.before));
   return record_output(f, weights.down, layer.post_ffn_norm ? &weights.post_ffn : nullptr, layer.residual_multiplier,
-                       "down");
+                       norms.after, "down");
 }
 
 }  // namespace lahar

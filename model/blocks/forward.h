@@ -2,6 +2,7 @@
 #pragma once
 
 #include "ops/common.h"
+#include "ops/matmul.h"
 #include "ops/tuning.h"
 #include "spec.h"
 #include "weights.h"
@@ -16,7 +17,14 @@ struct Scratch {
   ops::Activations wide;       // [bucket, max(q + k + v, gate + up)]
   ops::Activations q;          // [bucket, heads * head_dim]
   ops::Activations mid;        // [bucket, max(heads * head_dim, ffn width)]: input of the projections back to hidden
+  gpu::BufferRange converted;  // x of a product, in the type that its kernel wants
   gpu::BufferRange attention;  // partial results of the split decode
+};
+
+// Norms of the residual stream before and after a block that its products compute; null: they are done already.
+struct BlockNorms {
+  const ops::NormFold* before = nullptr;
+  const ops::NormFold* after = nullptr;
 };
 
 struct Forward {
@@ -35,6 +43,6 @@ Status record_norm(const Forward& f, const NormWeights& weights, const ops::Acti
                    std::string_view label);
 // The end of a block: x += multiplier * (W mid), through `other` and the post norm where the layer has one.
 Status record_output(const Forward& f, const Linear& projection, const NormWeights* post_norm, float multiplier,
-                     std::string_view label);
+                     const ops::NormFold* after, std::string_view label);
 
 }  // namespace lahar

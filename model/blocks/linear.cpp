@@ -13,9 +13,12 @@ Status record_linear(gpu::Recorder& recorder, const Linear& linear, const ops::A
                                      .residual_scale = end.residual_scale,
                                      .scale = end.scale * part.scale,
                                      .softcap = end.softcap,
+                                     .x_norm = end.x_norm,
+                                     .y_norm = end.y_norm,
                                      .step = step,
                                      .logit_rows = end.logit_rows,
                                      .precision = precision,
+                                     .x_scratch = end.x_scratch,
                                      .tuning = end.tuning,
                                      .label = label}));
   }

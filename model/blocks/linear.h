@@ -20,6 +20,10 @@ struct LinearEpilogue {
   float scale = 1;  // on top of the parts' own
   float softcap = 0;
   bool logit_rows = false;
+  // Norms that are computed along with the product.
+  const ops::NormFold* x_norm = nullptr;
+  const ops::NormFold* y_norm = nullptr;
+  gpu::BufferRange x_scratch;  // for kernels that take x in another type
   const ops::Tuning* tuning = nullptr;
 };
 

@@ -19,7 +19,7 @@ uint64_t aligned(uint64_t bytes) { return (bytes + kAlignment - 1) / kAlignment 
 // Widths in floats of what Scratch holds.
 struct Widths {
   uint32_t hidden = 0, wide = 0, q = 0, mid = 0;
-  uint64_t attention_bytes = 0;
+  uint64_t converted_bytes = 0, attention_bytes = 0;
 };
 
 Widths widths_of(const gpu::Caps& caps, const ModelSpec& spec, const TransformerOptions& options) {
@@ -35,6 +35,7 @@ Widths widths_of(const gpu::Caps& caps, const ModelSpec& spec, const Transformer
         w.attention_bytes, ops::attention_scratch_bytes(caps, options.max_bucket, a.heads, a.head_dim, options.max_context));
   }
   w.mid = std::max(w.mid, w.q);
+  w.converted_bytes = ops::matmul_scratch_bytes(std::max(w.hidden, w.mid), options.max_bucket);
   return w;
 }
 
@@ -42,7 +43,7 @@ uint64_t activation_bytes(uint32_t rows, uint32_t stride) { return aligned(uint6
 
 uint64_t memory_bytes(const Widths& w, uint32_t rows) {
   return 3 * activation_bytes(rows, w.hidden) + activation_bytes(rows, w.wide) + activation_bytes(rows, w.q) +
-         activation_bytes(rows, w.mid) + aligned(std::max<uint64_t>(w.attention_bytes, 16));
+         activation_bytes(rows, w.mid) + aligned(w.converted_bytes) + aligned(std::max<uint64_t>(w.attention_bytes, 16));
 }
 
 uint64_t logits_bytes(const ModelSpec& spec, const TransformerOptions& options) {
@@ -65,13 +66,15 @@ Status record_norm(const Forward& f, const NormWeights& weights, const ops::Acti
 }
 
 Status record_output(const Forward& f, const Linear& projection, const NormWeights* post_norm, float multiplier,
-                     std::string_view label) {
+                     const ops::NormFold* after, std::string_view label) {
   const Scratch& s = f.scratch;
   if (post_norm == nullptr) {
-    return record_linear(f.recorder, projection, s.mid, s.x, f.step, f.precision, label,
-                         {.residual = s.x, .residual_scale = multiplier, .tuning = f.tuning});
+    return record_linear(
+        f.recorder, projection, s.mid, s.x, f.step, f.precision, label,
+        {.residual = s.x, .residual_scale = multiplier, .y_norm = after, .x_scratch = s.converted, .tuning = f.tuning});
   }
-  LAHAR_TRY(record_linear(f.recorder, projection, s.mid, s.other, f.step, f.precision, label, {.tuning = f.tuning}));
+  LAHAR_TRY(record_linear(f.recorder, projection, s.mid, s.other, f.step, f.precision, label,
+                          {.x_scratch = s.converted, .tuning = f.tuning}));
   return ops::norm(f.recorder, {.kind = f.spec.norm.kind,
                                 .x = s.other,
                                 .y = s.x,
@@ -105,8 +108,11 @@ Result<std::unique_ptr<Transformer>> Transformer::create(gpu::Device& device, co
   Scratch& s = t->scratch_;
   s.x = take(w.hidden), s.normed = take(w.hidden), s.other = take(w.hidden);
   s.wide = take(w.wide), s.q = take(w.q), s.mid = take(w.mid);
+  s.converted = {t->memory_, offset, w.converted_bytes};
+  offset += aligned(w.converted_bytes);
   s.attention = {t->memory_, offset, t->memory_.size() - offset};
   t->logits_ = {t->logits_memory_, stride_of(spec.vocabulary)};
+  LAHAR_ASSIGN(t->folds_, NormFolds::create(device, spec, weights, s));
   return t;
 }
 
@@ -143,25 +149,34 @@ Status Transformer::record_layer(gpu::Recorder& recorder, const ops::StepRef& st
   const Scratch& s = scratch_;
   recorder.set_scope("L" + std::to_string(index) + " ");
 
-  if (layer.pre_attention_norm) LAHAR_TRY(record_norm(f, weights.pre_attention, s.x, s.normed, "attention norm"));
+  const ops::NormFold* before_ffn = folds_->before_ffn(f, index);
+  const BlockNorms attention_norms{folds_->before_attention(f, index), before_ffn};
+  const BlockNorms ffn_norms{before_ffn, folds_->before_attention(f, index + 1)};
+  if (layer.pre_attention_norm && attention_norms.before == nullptr)
+    LAHAR_TRY(record_norm(f, weights.pre_attention, s.x, s.normed, "attention norm"));
   if (layer.parallel && !layer.shared_norm)
     LAHAR_TRY(record_norm(f, weights.pre_ffn, s.x, s.other, "ffn norm"));  // of the x that attention has not changed yet
-  LAHAR_TRY(record_attention(f, layer, weights, layer.pre_attention_norm ? s.normed : s.x, kv));
+  LAHAR_TRY(record_attention(f, layer, weights, layer.pre_attention_norm ? s.normed : s.x, kv, attention_norms));
 
-  if (layer.parallel) return record_dense_ffn(f, layer, weights, layer.shared_norm ? s.normed : s.other);
-  if (!layer.pre_ffn_norm) return record_dense_ffn(f, layer, weights, s.x);
-  LAHAR_TRY(record_norm(f, weights.pre_ffn, s.x, s.normed, "ffn norm"));
-  return record_dense_ffn(f, layer, weights, s.normed);
+  if (layer.parallel) return record_dense_ffn(f, layer, weights, layer.shared_norm ? s.normed : s.other, {});
+  if (!layer.pre_ffn_norm) return record_dense_ffn(f, layer, weights, s.x, ffn_norms);
+  if (before_ffn == nullptr) LAHAR_TRY(record_norm(f, weights.pre_ffn, s.x, s.normed, "ffn norm"));
+  return record_dense_ffn(f, layer, weights, s.normed, ffn_norms);
 }
 
 Status Transformer::record_head(gpu::Recorder& recorder, const ops::StepRef& step, bool all_rows) const {
   recorder.set_scope("");
   const Forward f = forward(recorder, step);
-  LAHAR_TRY(record_norm(f, weights_.final_norm, scratch_.x, scratch_.normed, "final norm"));
+  const ops::NormFold* fold = folds_->before_attention(f, layers());
+  if (fold == nullptr) LAHAR_TRY(record_norm(f, weights_.final_norm, scratch_.x, scratch_.normed, "final norm"));
   const ops::StepRef rows{step.state, all_rows ? step.bucket : std::min(step.bucket, options_.max_logit_rows)};
-  return record_linear(
-      recorder, weights_.head, scratch_.normed, logits(rows.bucket), rows, options_.precision, "head",
-      {.scale = spec_.logit_scale, .softcap = spec_.logit_softcap, .logit_rows = !all_rows, .tuning = options_.tuning});
+  return record_linear(recorder, weights_.head, scratch_.normed, logits(rows.bucket), rows, options_.precision, "head",
+                       {.scale = spec_.logit_scale,
+                        .softcap = spec_.logit_softcap,
+                        .logit_rows = !all_rows,
+                        .x_norm = fold,
+                        .x_scratch = scratch_.converted,
+                        .tuning = options_.tuning});
 }
 
 }  // namespace lahar

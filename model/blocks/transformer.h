@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "blocks/forward.h"
+#include "blocks/norm_folds.h"
 #include "gpu/commands.h"
 #include "gpu/device.h"
 
@@ -47,6 +48,7 @@ class Transformer {
   TransformerOptions options_;
   gpu::Buffer memory_, logits_memory_;
   Scratch scratch_;
+  std::unique_ptr<NormFolds> folds_;
   ops::Activations logits_;
 };
 

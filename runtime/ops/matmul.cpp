@@ -48,7 +48,7 @@ std::vector<MatmulForm> forms_of(const gpu::Caps& caps, const MatmulParams& p, M
   std::vector<MatmulForm> listed, forms;
   ops_of(path).list(caps, p, listed);
   for (const MatmulForm& f : listed)
-    if (ops_of(path).can(caps, p, f) && std::find(forms.begin(), forms.end(), f) == forms.end()) forms.push_back(f);
+    if (can_matmul(caps, p, f) && std::find(forms.begin(), forms.end(), f) == forms.end()) forms.push_back(f);
   return forms;
 }
 
@@ -56,13 +56,32 @@ std::vector<MatmulForm> forms_of(const gpu::Caps& caps, const MatmulParams& p, M
 std::vector<MatmulPath> preferred_paths(const gpu::Caps& caps, const MatmulParams& p) {
   using enum MatmulPath;
   // F32 weights were kept as such for their precision; a CPU driver's matrices are slow.
-  if (caps.is_cpu() || p.w->format == quant::WeightFormat::kF32) return {kLoop, kLine, kGemv, kGemm, kCoop, kGemvInt8, kGemmInt8};
+  if (caps.is_cpu() || p.w->format == quant::WeightFormat::kF32)
+    return {kLoop, kLine, kGemv, kGemm, kCoop, kGemvInt8, kGemmInt8};
   return {kLoop, kLine, kGemv, kCoop, kGemm, kGemvInt8, kGemmInt8};
 }
 
 }  // namespace
 
+namespace {
+
+// What was measured to be fastest, else the default.
+MatmulForm form_for(const gpu::Caps& caps, const MatmulParams& p) {
+  const std::string* chosen = p.tuning == nullptr ? nullptr : p.tuning->chosen(matmul_case(p));
+  const std::optional<MatmulForm> form = chosen == nullptr ? std::nullopt : parse_matmul_form(*chosen);
+  return form && can_matmul(caps, p, *form) ? *form : default_form(caps, p);
+}
+
+}  // namespace
+
 bool can_matmul(const gpu::Caps& caps, const MatmulParams& p, const MatmulForm& form) {
+  if ((p.x_norm != nullptr || p.y_norm != nullptr) && form.path != MatmulPath::kGemv && form.path != MatmulPath::kGemvInt8 &&
+      form.path != MatmulPath::kLoop)
+    return false;
+  // Every workgroup writes a sum for the folded norm.
+  if (p.y_norm != nullptr && form.path != MatmulPath::kLoop && form.rows * form.teams > 0 &&
+      ceil_div(matmul_y_rows(p), form.rows * form.teams) > params::kSquareParts / 2)
+    return false;
   return form.path < MatmulPath::kCount && ops_of(form.path).can(caps, p, form);
 }
 
@@ -94,17 +113,18 @@ Status matmul_with(gpu::Recorder& recorder, const MatmulParams& p, const MatmulF
   return ops_of(form.path).record(recorder, p, shape, form);
 }
 
+bool can_fold_norm(const gpu::Caps& caps, const MatmulParams& p) {
+  MatmulParams plain = p;
+  plain.x_norm = plain.y_norm = nullptr;
+  return can_matmul(caps, p, form_for(caps, plain));
+}
+
+uint64_t norm_fold_squares_bytes(uint32_t bucket) { return 16 + uint64_t{bucket} * params::kSquareParts * sizeof(float); }
+
 Status matmul(gpu::Recorder& recorder, const MatmulParams& p) {
   quant::Layout shape;
-  LAHAR_TRY(check_matmul(p, shape));
-  const gpu::Caps& caps = recorder.device().caps();
-  if (p.tuning != nullptr) {
-    if (const std::string* chosen = p.tuning->chosen(matmul_case(p))) {
-      const std::optional<MatmulForm> form = parse_matmul_form(*chosen);
-      if (form && can_matmul(caps, p, *form)) return ops_of(form->path).record(recorder, p, shape, *form);
-    }
-  }
-  return matmul_with(recorder, p, default_form(caps, p));
+  LAHAR_TRY(check_matmul(p, shape));  // before the choice of a form, which trusts the params
+  return matmul_with(recorder, p, form_for(recorder.device().caps(), p));
 }
 
 void list_matmul_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>& out) {

@@ -7,6 +7,10 @@ namespace lahar::ops::detail {
 
 uint32_t matmul_y_rows(const MatmulParams& p) { return p.glu == Activation::kNone ? p.w->rows : p.w->rows / 2; }
 
+uint64_t fold_address(const MatmulParams& p) {
+  return p.x_norm != nullptr ? p.x_norm->block.address() : p.y_norm != nullptr ? p.y_norm->block.address() : 0;
+}
+
 uint32_t matmul_x_rows(const MatmulParams& p) {
   if (!p.logit_rows || p.x.stride == 0) return p.step.bucket;
   return static_cast<uint32_t>((p.x.range.size / sizeof(float) - p.w->cols) / p.x.stride + 1);
@@ -14,8 +18,30 @@ uint32_t matmul_x_rows(const MatmulParams& p) {
 
 uint32_t matmul_flags(const MatmulParams& p) {
   return (p.bias ? params::kMatmulBias : 0) | (p.residual.range ? params::kMatmulResidual : 0) |
-         (p.softcap > 0 ? params::kMatmulSoftcap : 0) | (p.logit_rows ? params::kMatmulGather : 0);
+         (p.softcap > 0 ? params::kMatmulSoftcap : 0) | (p.logit_rows ? params::kMatmulGather : 0) |
+         (p.x_norm != nullptr ? params::kMatmulNormX : 0) | (p.y_norm != nullptr ? params::kMatmulNormY : 0);
 }
+
+namespace {
+
+Status check_norm_fold(const MatmulParams& p) {
+  if (p.x_norm == nullptr && p.y_norm == nullptr) return {};
+  if (p.x_norm != nullptr && p.y_norm != nullptr) return invalid(p.label, "a norm is folded in on both sides");
+  const NormFold& fold = p.x_norm != nullptr ? *p.x_norm : *p.y_norm;
+  const uint32_t width = p.x_norm != nullptr ? p.w->cols : matmul_y_rows(p), bucket = p.step.bucket;
+  if (!fold.block || fold.block.size < sizeof(params::NormFold))
+    return invalid(p.label, "the folded norm's block is missing");
+  LAHAR_TRY(check_vector(p.label, "the folded norm's weight", fold.weight, width));
+  LAHAR_TRY(check_rows(p.label, "the folded norm's rows", fold.scaled, p.logit_rows ? 1 : bucket, width));
+  if (fold.squares.size < norm_fold_squares_bytes(p.logit_rows ? 1 : bucket) || fold.squares.address() % 16 != 0)
+    return invalid(p.label, "the folded norm's squares need " + std::to_string(norm_fold_squares_bytes(bucket)) + " bytes");
+  if (p.x_norm != nullptr && !same_rows(p.x, fold.scaled)) return invalid(p.label, "x is not what the folded norm scaled");
+  if (p.y_norm != nullptr && (overlaps(p.y.range, fold.scaled.range) || overlaps(p.x.range, fold.scaled.range)))
+    return invalid(p.label, "the folded norm's rows overlap x or y");
+  return {};
+}
+
+}  // namespace
 
 Status check_matmul(const MatmulParams& p, quant::Layout& shape) {
   LAHAR_TRY(check_matrix(p.label, p.w, shape));
@@ -36,6 +62,7 @@ Status check_matmul(const MatmulParams& p, quant::Layout& shape) {
   }
   const gpu::BufferRange x = p.logit_rows ? p.x.range : rows_of(p.x, bucket, p.w->cols);
   if (overlaps(x, rows_of(p.y, bucket, y_rows))) return invalid(p.label, "y overlaps x");
+  LAHAR_TRY(check_norm_fold(p));
   // gemv.comp reaches rows of x by a 32-bit offset.
   if (p.x.range.size > UINT32_MAX) return invalid(p.label, "x is over 4 GiB");
   return {};
@@ -49,14 +76,19 @@ void record_matmul(gpu::Recorder& recorder, const MatmulParams& p, const quant::
 void record_matmul(gpu::Recorder& recorder, const MatmulParams& p, const quant::Layout& shape, const gpu::KernelDesc& kernel,
                    std::span<const std::byte> push, gpu::GroupCount groups, const gpu::BufferRange& x) {
   const uint32_t bucket = p.step.bucket;
-  const Ranges reads{plane_range(*p.w, shape, 0),
-                     plane_range(*p.w, shape, 1),
-                     plane_range(*p.w, shape, 2),
-                     x,
-                     p.bias,
-                     p.residual.range ? rows_of(p.residual, bucket, p.w->rows) : gpu::BufferRange{},
-                     p.step.state};
-  const Ranges writes{rows_of(p.y, bucket, matmul_y_rows(p))};
+  Ranges reads{plane_range(*p.w, shape, 0),
+               plane_range(*p.w, shape, 1),
+               plane_range(*p.w, shape, 2),
+               x,
+               p.bias,
+               p.residual.range ? rows_of(p.residual, bucket, p.w->rows) : gpu::BufferRange{},
+               p.step.state};
+  Ranges writes{rows_of(p.y, bucket, matmul_y_rows(p))};
+  if (p.x_norm != nullptr) reads.add(p.x_norm->block), reads.add(p.x_norm->squares);
+  if (p.y_norm != nullptr) {
+    reads.add(p.y_norm->block), reads.add(p.y_norm->weight);
+    writes.add(rows_of(p.y_norm->scaled, bucket, p.w->rows)), writes.add(p.y_norm->squares);
+  }
   recorder.dispatch({.label = p.label,
                      .kernel = recorder.device().kernels().get(kernel),
                      .push = push,
@@ -99,6 +131,7 @@ params::MatmulPush matmul_push(const MatmulParams& p, const quant::Layout& shape
   push.bucket = p.step.bucket;
   push.scale = p.scale, push.softcap = p.softcap, push.residual_scale = p.residual_scale;
   push.x_rows = matmul_x_rows(p);
+  push.fold = fold_address(p);
   return push;
 }
 

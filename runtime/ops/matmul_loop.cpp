@@ -60,6 +60,7 @@ Status record_loop(gpu::Recorder& recorder, const MatmulParams& p, const quant::
   push.rows = matmul_y_rows(p), push.bucket = p.step.bucket, push.x_rows = matmul_x_rows(p);
   push.x_stride = p.x.stride, push.y_stride = p.y.stride, push.residual_stride = p.residual.stride;
   push.scale = p.scale, push.softcap = p.softcap, push.residual_scale = p.residual_scale;
+  push.fold = fold_address(p);
   push.blocks = p.w->cols / block_columns(p.w->format, caps.subgroup_size);
   // The driver deals equal shares of the workgroups to its threads: one workgroup for each is enough.
   const uint32_t x_groups = ceil_div(p.step.bucket, f.x_rows), turns = ceil_div(push.rows, rows_a_turn(p, f));

@@ -75,6 +75,7 @@ Status check_matmul(const MatmulParams& params, quant::Layout& shape);
 uint32_t matmul_flags(const MatmulParams& params);  // without kMatmulTail
 uint32_t matmul_y_rows(const MatmulParams& params);
 uint32_t matmul_x_rows(const MatmulParams& params);
+uint64_t fold_address(const MatmulParams& params);  // of the norm that is folded in; 0 without one
 // Records one dispatch with matmul's reads and writes.
 void record_matmul(gpu::Recorder& recorder, const MatmulParams& params, const quant::Layout& shape,
                    const gpu::KernelDesc& kernel, std::span<const std::byte> push, gpu::GroupCount groups);

@@ -4,6 +4,20 @@
 #include "shared.h"
 LAHAR_SHARED_BEGIN
 
+// An RMS norm that is computed along with the products around it. The one before writes its rows times the norm's weight beside
+// its rows, and the sums of their squares in parts, one a workgroup; the one after multiplies its results by the norm's factor.
+const uint kSquareParts = 1024;
+struct NormFold {
+  address_t weight;    // fp32 [width]
+  address_t scaled;    // fp32 rows [width]
+  address_t squares;   // uint parts, three unused words, then fp32 [row][kSquareParts]
+  uint scaled_stride;  // floats
+  uint width;
+  float eps;
+  uint reserved;
+};
+LAHAR_SHARED_SIZE(NormFold, 40)
+
 struct MatmulPush {
   address_t w0;  // planes of the matrix
   address_t w1;
@@ -26,9 +40,10 @@ struct MatmulPush {
   float scale;
   float softcap;
   float residual_scale;
-  uint x_rows;  // that x has; gathered indices are clamped to it
+  uint x_rows;     // that x has; gathered indices are clamped to it
+  address_t fold;  // NormFold
 };
-LAHAR_SHARED_SIZE(MatmulPush, 120)
+LAHAR_SHARED_SIZE(MatmulPush, 128)
 
 // Of matmul/line.comp; columns and group are constants of the pipeline there.
 struct LinePush {
@@ -76,14 +91,17 @@ struct LoopPush {
   uint turns;   // times that a workgroup computes NR rows
   uint blocks;  // whole blocks of columns
   uint reserved;
+  address_t fold;  // NormFold
 };
-LAHAR_SHARED_SIZE(LoopPush, 112)
+LAHAR_SHARED_SIZE(LoopPush, 120)
 
 // Bits of the kernels' FLAGS constant.
 const uint kMatmulBias = 1;
 const uint kMatmulResidual = 2;
 const uint kMatmulSoftcap = 4;
 const uint kMatmulGather = 8;  // rows of x are named by StepState::logit_rows
+const uint kMatmulNormX = 32;  // x is NormFold::scaled of a norm that is folded in
+const uint kMatmulNormY = 64;  // the norm after y is folded in
 const uint kMatmulTail = 16;   // cols is no multiple of what one load covers
 const uint kMatmulHalfRows = 1024;  // x is given as fp16 rows (params_x_rows.h)
 

@@ -22,6 +22,7 @@ layout(constant_id = 9) const uint STEP = 4;  // rows of x that are taken or lef
 layout(push_constant, scalar) uniform Push { MatmulPush p; };
 #include "matmul/input.glsl"
 #include "matmul/output.glsl"
+#include "matmul/norm_fold.glsl"
 #ifdef INT8
 #include "int8_rows.glsl"
 #include "quant/dot.glsl"
@@ -32,10 +33,13 @@ const uint kGroups = kUnit / 4;
 
 const uint kHalf = GLU == 0 ? NR : NR / 2;  // rows of y that a team computes
 shared float partial[SPLIT > 1 ? TEAMS * SPLIT * NR * NT : 1];
+shared float subgroup_squares[kNormY ? 32 * NT : 1];
 
 float sum[NR * NT];
 Unit w[NR];
 uint x_offset[NT];
+float factor[NT];   // of the norm before
+float squares[NT];  // of what this lane stored
 
 #ifdef INT8
 // Run i of the units in w times the same columns of x.
@@ -100,9 +104,16 @@ void compute(uint first, uint part, uint used) {
 
 // v and u: sums of row r of the gate (or of all there is) and of what it gates.
 void store_sum(uint first, uint r, uint t, float v, float u) {
-  v = finish(v, first + r);
-  if (GLU != 0) v = activate(GLU, v) * finish(u, first + r + p.rows);
-  store_y(t, first + r, v);
+  float by = 1;
+  if (kNormX) {
+    [[unroll]] for (uint i = 0; i < NT; ++i) by = i == t ? factor[i] : by;
+  }
+  v = finish(v * by, first + r);
+  if (GLU != 0) v = activate(GLU, v) * finish(u * by, first + r + p.rows);
+  const float square = store_normed(t, first + r, v);
+  if (kNormY) {
+    [[unroll]] for (uint i = 0; i < NT; ++i) squares[i] += i == t ? square : 0;
+  }
 }
 
 void store_sums(uint first, uint used) {
@@ -125,10 +136,27 @@ float split_sum(uint at) {
   return v;
 }
 
+void sum_squares(uint group, uint used) {
+  [[unroll]] for (uint t = 0; t < NT; ++t) {
+    const float sum = subgroupAdd(squares[t]);
+    if (subgroupElect()) subgroup_squares[min(gl_SubgroupID, 31) * NT + t] = sum;
+  }
+  barrier();  // the subgroups' sums are written before they are added up
+  for (uint t = gl_LocalInvocationIndex; t < used; t += gl_WorkGroupSize.x) {
+    float sum = 0;
+    for (uint i = 0; i < gl_NumSubgroups; ++i) sum += subgroup_squares[i * NT + t];
+    store_squares(t, group, gl_NumWorkGroups.x * gl_NumWorkGroups.y, sum);
+  }
+}
+
 void main() {
   const uint group = gl_WorkGroupID.y * gl_NumWorkGroups.x + gl_WorkGroupID.x;
-  const uint used = used_rows();
+  const uint used = min(used_rows(), NT);
   if (used == 0) return;
+  [[unroll]] for (uint t = 0; t < NT; ++t) squares[t] = 0;
+  if (kNormX) {
+    [[unroll]] for (uint t = 0; t < NT; ++t) factor[t] = norm_factor(min(t, used - 1));
+  }
   if (SPLIT == 1) {
     for (uint team = gl_SubgroupID; team < TEAMS; team += gl_NumSubgroups) {
       const uint first = (group * TEAMS + team) * kHalf;
@@ -136,6 +164,7 @@ void main() {
       compute(first, 0, used);
       store_sums(first, used);
     }
+    if (kNormY) sum_squares(group, used);
     return;
   }
   const uint team = gl_SubgroupID / SPLIT, part = gl_SubgroupID % SPLIT, first = (group * TEAMS + team) * kHalf;
@@ -147,11 +176,11 @@ void main() {
     }
   }
   barrier();  // the partial sums are written before they are read
-  if (first >= p.rows) return;
   const uint base = team * SPLIT * NR * NT;
   for (uint i = part * gl_SubgroupSize + gl_SubgroupInvocationID; i < kHalf * NT; i += SPLIT * gl_SubgroupSize) {
     const uint r = i / NT, t = i % NT;
-    if (t < used && r < p.rows - first)
+    if (t < used && first + r < p.rows)
       store_sum(first, r, t, split_sum(base + i), GLU == 0 ? 0.0 : split_sum(base + kHalf * NT + i));
   }
+  if (kNormY) sum_squares(group, used);
 }

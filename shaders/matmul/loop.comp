@@ -21,6 +21,7 @@ layout(constant_id = 9) const uint GROUP = 64;
 #include "params_matmul.h"
 layout(push_constant, scalar) uniform Push { LoopPush p; };
 #include "matmul/output.glsl"
+#include "matmul/norm_fold.glsl"
 #include "quant/decode.glsl"
 
 #define lane gl_SubgroupInvocationID
@@ -46,6 +47,8 @@ float reduce(float v[LANES]) {
 Weights row[NR];  // addresses of the rows of W
 uint64_t x[NT];   // and of x
 float sum[NR * NT];
+float factor[NT];   // of the norm before
+float squares[NT];  // of what this lane stored
 float scale[NR * kHeads], minimum[NR * kHeads];  // of the parts of a block, one a lane
 Weights at[NR];                                  // addresses of the block
 
@@ -163,21 +166,38 @@ void compute(uint first, uint first_t) {
     const float total = reduce(v), gated = GLU != 0 ? reduce(u) : 0;
     const uint o = b * LANES + lane, at = first + o / NT, t = first_t + o % NT;
     if (o >= kOutputs || at >= p.rows || t >= used) continue;
-    float y = finish(total, at);
-    if (GLU != 0) y = activate(GLU, y) * finish(gated, at + p.rows);
-    store_y(t, at, y);
+    float by = 1;
+    if (kNormX) {
+      [[unroll]] for (uint i = 0; i < NT; ++i) by = i == o % NT ? factor[i] : by;
+    }
+    float y = finish(total * by, at);
+    if (GLU != 0) y = activate(GLU, y) * finish(gated * by, at + p.rows);
+    const float square = store_normed(t, at, y);
+    if (kNormY) {
+      [[unroll]] for (uint i = 0; i < NT; ++i) squares[i] += i == o % NT ? square : 0;
+    }
   }
 }
 
 void main() {
   const uint first_t = gl_WorkGroupID.x * NT;
-  const uint first = (gl_WorkGroupID.z * gl_NumWorkGroups.y + gl_WorkGroupID.y) * p.turns * kSplit;
-  [[unroll]] for (uint t = 0; t < NT; ++t)
+  const uint group = gl_WorkGroupID.z * gl_NumWorkGroups.y + gl_WorkGroupID.y, first = group * p.turns * kSplit;
+  [[unroll]] for (uint t = 0; t < NT; ++t) {
+    squares[t] = 0;
+    if (kNormX) factor[t] = norm_factor(min(first_t + t, p.bucket - 1));
     x[t] = p.x + uint64_t(source_row(min(first_t + t, p.bucket - 1))) * uint64_t(4 * p.x_stride);
+  }
   if (p.turns > 0) {
     uint turn = 0;
     [[dont_unroll]] do {
       compute(first + turn * kSplit, first_t);
     } while (++turn < p.turns);
+  }
+  if (kNormY) {
+    [[unroll]] for (uint t = 0; t < NT; ++t) {
+      const float all = subgroupAdd(squares[t]);
+      if (lane == 0 && first_t + t < p.bucket)
+        store_squares(first_t + t, group, gl_NumWorkGroups.y * gl_NumWorkGroups.z, all);
+    }
   }
 }

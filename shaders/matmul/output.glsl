@@ -21,8 +21,10 @@ float finish(float v, uint row) {
   return v;
 }
 
-void store_y(uint t, uint row, float v) {
+// Returns what was stored.
+float store_y(uint t, uint row, float v) {
   if ((FLAGS & kMatmulResidual) != 0)
     v = load_f32(p.residual + uint64_t(t) * uint64_t(4 * p.residual_stride), row * 4) + p.residual_scale * v;
   store_f32(p.y + uint64_t(t) * uint64_t(4 * p.y_stride), row * 4, v);
+  return v;
 }
