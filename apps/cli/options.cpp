@@ -3,6 +3,8 @@
 #include <charconv>
 #include <random>
 
+#include "ops/kv_type.h"
+
 namespace lahar::cli {
 
 void add_model_path(CLI::App& command, std::string& path, bool required) {
@@ -23,6 +25,8 @@ void add_model_options(CLI::App& command, ModelOptions& options) {
       ->check(CLI::IsMember({"int8", "int4", "fp8"}));
   command.add_option("--precision", options.precision, "f32 keeps everything in fp32")
       ->check(CLI::IsMember({"default", "f32"}));
+  command.add_option("--kv", options.kv, "What the KV cache holds (default f16; with --precision f32, f32)")
+      ->check(CLI::IsMember({"f16", "bf16", "f32", "int8", "fp8", "int4"}));
   command.add_option("--memory", options.memory_gib, "Device memory to use at most, in GiB")->check(CLI::NonNegativeNumber);
   command.add_flag("-v,--verbose", options.verbose, "Say what is being done");
 }
@@ -33,6 +37,7 @@ Result<OpenOptions> open_options(const ModelOptions& options) {
   open.engine.chunk = options.chunk;
   open.engine.slots = options.slots;
   open.engine.precision = options.precision == "f32" ? ops::Precision::kF32 : ops::Precision::kDefault;
+  if (!options.kv.empty()) open.engine.kv = ops::kv_type_from_name(options.kv);
   open.engine.memory_cap = static_cast<uint64_t>(options.memory_gib * (1ull << 30));
   if (!options.quantize.empty()) open.quantize = quantize_from_name(options.quantize).value_or(Quantize::kNone);
   return open;

@@ -13,7 +13,7 @@ namespace lahar::cli {
 struct ModelOptions {
   std::string model;  // empty: the built-in one
   std::string device;
-  std::string quantize, precision = "default";
+  std::string quantize, precision = "default", kv;
   uint32_t context = 0, chunk = 0;
   double memory_gib = 0;
   uint32_t slots = 1;  // sequences at once; no option of its own

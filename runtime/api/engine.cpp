@@ -34,6 +34,19 @@ Result<OpenOptions> open_options(const lahar_engine_options& o, const Log& log) 
       return Error{ErrorCode::kInvalidArgument,
                    "lahar_engine_options.quantize is " + std::to_string(quantize) + ", which is none of lahar_quantize"};
   }
+  const int kv = raw_value(o.kv);
+  switch (kv) {
+    case LAHAR_KV_DEFAULT: break;
+    case LAHAR_KV_F16: open.engine.kv = ops::KvType::kF16; break;
+    case LAHAR_KV_BF16: open.engine.kv = ops::KvType::kBF16; break;
+    case LAHAR_KV_F32: open.engine.kv = ops::KvType::kF32; break;
+    case LAHAR_KV_INT8: open.engine.kv = ops::KvType::kI8; break;
+    case LAHAR_KV_FP8: open.engine.kv = ops::KvType::kF8; break;
+    case LAHAR_KV_INT4: open.engine.kv = ops::KvType::kI4; break;
+    default:
+      return Error{ErrorCode::kInvalidArgument,
+                   "lahar_engine_options.kv is " + std::to_string(kv) + ", which is none of lahar_kv"};
+  }
   open.engine.log = open.load.log = log;
   if (o.progress != nullptr) {
     open.load.progress = [progress = o.progress, user = o.progress_user](uint64_t done, uint64_t total) {

@@ -26,7 +26,7 @@ std::vector<KvLayerGeometry> kv_geometry(const ModelSpec& spec) {
 }
 
 ops::KvType kv_type(const EngineOptions& options) {
-  return options.precision == ops::Precision::kF32 ? ops::KvType::kF32 : ops::KvType::kF16;
+  return options.kv.value_or(options.precision == ops::Precision::kF32 ? ops::KvType::kF32 : ops::KvType::kF16);
 }
 
 uint32_t wanted_context(const ModelSpec& spec, const EngineOptions& options) {

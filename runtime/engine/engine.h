@@ -7,6 +7,7 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -28,6 +29,7 @@ struct EngineOptions {
   uint32_t context = 0;  // tokens; 0: the model's own, at most kDefaultContext, shortened where memory is short
   uint32_t chunk = 0;    // prefill rows a step; 0: kDefaultChunk
   ops::Precision precision = ops::Precision::kDefault;
+  std::optional<ops::KvType> kv;  // what the KV cache holds; none: F16, or F32 with Precision::kF32
   uint64_t memory_cap = 0;       // bytes of device memory for everything; 0: no cap
   uint32_t steps_in_flight = 2;  // decode steps submitted ahead of the host
   uint32_t slots = 1;            // sequences that one step can carry; generate() uses the first, a StepBench all

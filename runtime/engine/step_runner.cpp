@@ -16,6 +16,15 @@ constexpr uint32_t kPrepareThreads = 64;
 constexpr uint32_t kLayersPerList = 4;
 constexpr uint32_t kShortStepRows = 16;  // steps of at most so many rows are one list
 
+// What a program's context is rounded up to. On a GPU one program is for all contexts: its kernels find their share of the
+// keys themselves, and workgroups without one cost nothing. A CPU driver computes every part of the context that a program has,
+// so that programs are recorded for contexts that grow by a sixteenth or so.
+uint32_t context_bucket(uint32_t positions, const gpu::Caps& caps) {
+  if (!caps.is_cpu()) return 0;
+  const uint32_t step = std::max(64u, std::bit_ceil(positions) / 16);
+  return (std::max(positions, 1u) + step - 1) / step * step;
+}
+
 uint64_t step_state_bytes(uint32_t bucket) { return sizeof(params::StepState) + uint64_t{bucket} * sizeof(params::Row); }
 
 // Adds the time until it dies to a sum; does nothing without one.
@@ -59,6 +68,7 @@ StepRunner::~StepRunner() {
 
 Status StepRunner::allocate() {
   const std::vector<params::SeqState> idle(options_.slots);
+  positions_.assign(options_.slots, 0);
   LAHAR_ASSIGN(states_,
                device_->create_buffer(idle.size() * sizeof(params::SeqState), gpu::Memory::kDevice, "sequence states"));
   LAHAR_TRY(gpu::upload(*device_, std::as_bytes(std::span(idle)), states_));
@@ -94,6 +104,19 @@ Status StepRunner::check(const StepPlan& plan) const {
   return {};
 }
 
+StepShape StepRunner::shape_of(const StepPlan& plan) {
+  for (const params::StateUpdate& update : plan.states)
+    if (update.slot < positions_.size()) positions_[update.slot] = update.state.position;
+  uint32_t longest = 0;
+  for (const params::Run& run : plan.runs) {
+    if (run.slot >= positions_.size()) continue;
+    positions_[run.slot] += run.rows;
+    longest = std::max(longest, positions_[run.slot]);
+  }
+  return {std::bit_ceil(static_cast<uint32_t>(plan.tokens.size())), plan.logits,
+          context_bucket(longest, device_->caps())};
+}
+
 void StepRunner::write_input(const StepPlan& plan, Place& place) {
   const Stopwatch watch(host_, &HostSeconds::write);
   auto* input = reinterpret_cast<params::StepInput*>(place.input.mapped());
@@ -117,7 +140,7 @@ Result<StepTicket> StepRunner::submit(const StepPlan& plan) {
   }
   write_input(plan, place);
 
-  const StepShape shape{std::bit_ceil(static_cast<uint32_t>(plan.tokens.size())), plan.logits};
+  const StepShape shape = shape_of(plan);
   LAHAR_ASSIGN(Program * program, this->program(shape, ring));
   uint64_t timeline = 0;
   const Stopwatch watch(host_, &HostSeconds::submit);
@@ -205,7 +228,7 @@ Result<StepTrace> StepRunner::trace(const StepPlan& plan) {
   Place& place = places_[submitted_steps_ % options_.ring];
   write_input(plan, place);
   gpu::Recorder recorder(*device_);
-  const StepShape shape{std::bit_ceil(static_cast<uint32_t>(plan.tokens.size())), plan.logits};
+  const StepShape shape = shape_of(plan);
   LAHAR_TRY(record_nodes(recorder, shape, place, [] { return Status{}; }));
   LAHAR_ASSIGN(const gpu::CommandList list, recorder.finish({.timestamps = true}));
   const gpu::CommandList* lists[] = {&list};
@@ -228,7 +251,7 @@ Result<StepTrace> StepRunner::trace(const StepPlan& plan) {
 
 Status StepRunner::record_nodes(gpu::Recorder& recorder, const StepShape& shape, const Place& place,
                                 const std::function<Status()>& cut) {
-  const ops::StepRef step{{step_state_, 0, step_state_bytes(shape.bucket)}, shape.bucket};
+  const ops::StepRef step{{step_state_, 0, step_state_bytes(shape.bucket)}, shape.bucket, shape.context};
   record_prepare(recorder, shape, place);
   LAHAR_TRY(transformer_.record_embedding(recorder, step));
   for (uint32_t layer = 0; layer < transformer_.layers(); ++layer) {

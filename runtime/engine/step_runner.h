@@ -30,6 +30,7 @@ enum class LogitMode {
 struct StepShape {
   uint32_t bucket = 1;
   LogitMode logits = LogitMode::kSampled;
+  uint32_t context = 0;  // no row is at this position or beyond; 0: the longest there is
   auto operator<=>(const StepShape&) const = default;
 };
 
@@ -138,6 +139,8 @@ class StepRunner {
   void record_prepare(gpu::Recorder& recorder, const StepShape& shape, const Place& place);
   void write_input(const StepPlan& plan, Place& place);
   Status check(const StepPlan& plan) const;
+  // What the plan's program is recorded for. Follows the positions of the slots: called once for each step, in order.
+  StepShape shape_of(const StepPlan& plan);
 
   std::shared_ptr<gpu::Device> device_;
   const Transformer& transformer_;
@@ -145,6 +148,7 @@ class StepRunner {
   StepRunnerOptions options_;
   gpu::Buffer states_, step_state_, sample_scratch_;
   std::vector<Place> places_;
+  std::vector<uint32_t> positions_;  // by slot: where the device is at most
   std::map<std::pair<StepShape, uint32_t>, Program> programs_;
   uint64_t submitted_steps_ = 0, recorded_ = 0;
   VkSemaphore gate_ = VK_NULL_HANDLE;

@@ -11,7 +11,9 @@ using namespace detail;
 const AttentionPathOps& ops_of(AttentionPath path) {
   switch (path) {
     case AttentionPath::kDecode: return kDecodeOps;
+    case AttentionPath::kLine: return kLineOps;
     case AttentionPath::kLanes: return kLanesOps;
+    case AttentionPath::kCoop: return kCoopOps;
     case AttentionPath::kTile:
     case AttentionPath::kCount: break;
   }
@@ -22,8 +24,10 @@ const AttentionPathOps& ops_of(AttentionPath path) {
 std::vector<AttentionPath> preferred_paths(const gpu::Caps& caps, const AttentionParams& p) {
   using enum AttentionPath;
   // A CPU driver fills its vectors with query items as soon as there are some.
-  if (caps.is_cpu()) return p.step.bucket > 4 ? std::vector{kLanes, kDecode, kTile} : std::vector{kDecode, kLanes, kTile};
-  return {kDecode, kTile};
+  if (caps.is_cpu())
+    return p.step.bucket > 4 ? std::vector{kLanes, kLine, kDecode, kTile, kCoop}
+                             : std::vector{kLine, kDecode, kLanes, kTile, kCoop};
+  return {kDecode, kTile, kCoop};
 }
 
 Status check(const AttentionParams& p, const gpu::Caps& caps) {
@@ -41,7 +45,9 @@ Status check(const AttentionParams& p, const gpu::Caps& caps) {
 
 uint32_t detail::visible_keys(const AttentionParams& p) {
   const uint32_t held = p.kv.address.pages_per_slot * params::kPageTokens;
-  const uint32_t context = p.max_context == 0 ? held : std::min(p.max_context, held);
+  uint32_t context = held;
+  for (const uint32_t limit : {p.max_context, p.step.context})
+    if (limit != 0) context = std::min(context, limit);
   return p.window == 0 ? context : std::min(context, p.window);
 }
 
@@ -73,7 +79,7 @@ uint64_t attention_scratch_bytes(const gpu::Caps& caps, uint32_t bucket, uint32_
                                  uint32_t max_context) {
   uint64_t most = 0;  // parts of rows
   for (uint32_t rows = 1; rows <= std::min(bucket, kDecodeRows); ++rows)
-    most = std::max(most, uint64_t{rows} * most_splits(caps, rows, max_context));
+    most = std::max({most, uint64_t{rows} * most_splits(caps, rows, max_context), line_parts(caps, rows, max_context)});
   return std::max<uint64_t>(16, most * heads * (params::kPartialHeader + head_dim) * sizeof(float));
 }
 
@@ -122,8 +128,9 @@ void list_attention_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>&
     AttentionParams p{.heads = 8 * group, .softcap = softcap, .max_context = 4096, .step = {.bucket = bucket}};
     p.kv.type = type, p.kv.kv_heads = 8, p.kv.head_dim = dim;
     p.kv.address.pages_per_slot = p.max_context / params::kPageTokens;
-    if (bucket <= kDecodeRows) list_decode_kernels(caps, p, out);
-    else list_prefill_kernels(caps, p, out);
+    if (bucket > kDecodeRows) return list_prefill_kernels(caps, p, out);
+    list_decode_kernels(caps, p, out);
+    list_line_kernels(caps, p, out);
   };
   for (const uint32_t dim : {32u, 64u, 80u, 96u, 128u, 256u}) {
     for (const uint32_t bucket : {1u, 512u}) {

@@ -93,6 +93,17 @@ void list(const gpu::Caps& caps, const AttentionParams& p, std::vector<Attention
 }
 
 Status record(gpu::Recorder& recorder, const AttentionParams& p, const AttentionForm& f) {
+  const params::AttentionPush push = attention_push(p, f.splits);
+  return record_parts(recorder, p, f, describe(p, f), gpu::push_bytes(push),
+                      {p.kv.kv_heads, f.splits, tile_count(p, f.items)});
+}
+
+}  // namespace
+
+const AttentionPathOps detail::kDecodeOps{can, list, record};
+
+Status detail::record_parts(gpu::Recorder& recorder, const AttentionParams& p, const AttentionForm& f,
+                            const gpu::KernelDesc& kernel, std::span<const std::byte> push, gpu::GroupCount groups) {
   gpu::Device& device = recorder.device();
   const gpu::BufferRange out = attention_out(p);
   gpu::BufferRange partials;
@@ -103,27 +114,23 @@ Status record(gpu::Recorder& recorder, const AttentionParams& p, const Attention
       return invalid(p.label, "scratch needs " + std::to_string(bytes) + " bytes on a base of 16");
     partials = p.scratch.part(0, bytes);
   }
-  const params::AttentionPush push = attention_push(p, f.splits);
   recorder.dispatch({.label = p.label,
-                     .kernel = device.kernels().get(describe(p, f)),
-                     .push = gpu::push_bytes(push),
-                     .groups = {p.kv.kv_heads, f.splits, tile_count(p, f.items)},
+                     .kernel = device.kernels().get(kernel),
+                     .push = push,
+                     .groups = groups,
                      .reads = attention_reads(p),
                      .writes = Ranges{f.splits > 1 ? partials : out}});
   if (f.splits == 1) return {};
+  const params::AttentionPush merge = attention_push(p, f.splits);
   const std::string merge_label = std::string(p.label) + " merge";
   recorder.dispatch({.label = merge_label,
                      .kernel = device.kernels().get(describe_merge(device.caps(), p.kv.head_dim)),
-                     .push = gpu::push_bytes(push),
+                     .push = gpu::push_bytes(merge),
                      .groups = {p.heads, p.step.bucket, 1},
                      .reads = Ranges{partials, p.step.state},
                      .writes = Ranges{out}});
   return {};
 }
-
-}  // namespace
-
-const AttentionPathOps detail::kDecodeOps{can, list, record};
 
 uint32_t detail::most_splits(const gpu::Caps& caps, uint32_t bucket, uint32_t max_context) {
   if (caps.is_cpu()) return 4;

@@ -4,12 +4,18 @@
 namespace lahar::ops {
 namespace {
 
-constexpr std::string_view kPaths[] = {"decode", "lanes", "tile"};
+constexpr std::string_view kPaths[] = {"decode", "line", "lanes", "coop", "tile"};
 static_assert(std::size(kPaths) == static_cast<size_t>(AttentionPath::kCount));
 
-constexpr detail::FormNumber<AttentionForm> kNumbers[] = {
-    {"subgroup", &AttentionForm::subgroup}, {"subgroups", &AttentionForm::subgroups}, {"team", &AttentionForm::team},
-    {"items", &AttentionForm::items},       {"keys", &AttentionForm::keys},           {"splits", &AttentionForm::splits}};
+constexpr detail::FormNumber<AttentionForm> kNumbers[] = {{"subgroup", &AttentionForm::subgroup},
+                                                          {"subgroups", &AttentionForm::subgroups},
+                                                          {"team", &AttentionForm::team},
+                                                          {"items", &AttentionForm::items},
+                                                          {"keys", &AttentionForm::keys},
+                                                          {"splits", &AttentionForm::splits},
+                                                          {"m", &AttentionForm::m},
+                                                          {"n", &AttentionForm::n},
+                                                          {"k", &AttentionForm::k}};
 
 }  // namespace
 

@@ -13,14 +13,21 @@ struct AttentionPathOps {
   void (*list)(const gpu::Caps& caps, const AttentionParams& p, std::vector<AttentionForm>& out);
   Status (*record)(gpu::Recorder& recorder, const AttentionParams& p, const AttentionForm& form);
 };
-extern const AttentionPathOps kDecodeOps, kLanesOps, kTileOps;
+extern const AttentionPathOps kDecodeOps, kLineOps, kLanesOps, kCoopOps, kTileOps;
 // Of one shape, for the catalogue.
 void list_decode_kernels(const gpu::Caps& caps, const AttentionParams& p, std::vector<gpu::KernelDesc>& out);
+void list_line_kernels(const gpu::Caps& caps, const AttentionParams& p, std::vector<gpu::KernelDesc>& out);
 void list_prefill_kernels(const gpu::Caps& caps, const AttentionParams& p, std::vector<gpu::KernelDesc>& out);
 
 // Keys that a row may see at most, and the most parts that any form splits them into.
 uint32_t visible_keys(const AttentionParams& p);
 uint32_t most_splits(const gpu::Caps& caps, uint32_t bucket, uint32_t max_context);
+// The same of kLine, for all rows together.
+uint64_t line_parts(const gpu::Caps& caps, uint32_t bucket, uint32_t max_context);
+// Records a kernel that leaves form.splits partial results for each row and head (or the result itself, of one), and the
+// dispatch that merges them.
+Status record_parts(gpu::Recorder& recorder, const AttentionParams& p, const AttentionForm& form,
+                    const gpu::KernelDesc& kernel, std::span<const std::byte> push, gpu::GroupCount groups);
 
 params::AttentionPush attention_push(const AttentionParams& p, uint32_t splits);
 // What a kernel that computes scores reads.

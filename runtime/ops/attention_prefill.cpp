@@ -73,8 +73,82 @@ Status record_tile(gpu::Recorder& recorder, const AttentionParams& p, const Atte
   return record_tiles(recorder, p, describe_tile(p, f), kTileItems);
 }
 
+// ---- tiles on cooperative matrices
+
+constexpr uint32_t kCoopSubgroups = 4, kCoopKeys = 32, kCoopChunk = 64;  // of prefill_coop.comp
+
+// The device's shape that the kernel's tiles are made of; the largest. All zero without one.
+gpu::CooperativeMatrixShape coop_shape(const gpu::Caps& caps) {
+  gpu::CooperativeMatrixShape best;
+  for (const gpu::CooperativeMatrixShape& s : caps.cooperative_matrix_shapes)
+    if (s.m > 0 && 16 % s.m == 0 && s.n % 4 == 0 && 16 % s.n == 0 && s.k % 4 == 0 && kCoopKeys % s.k == 0 &&
+        s.m * s.n * s.k > best.m * best.n * best.k)
+      best = s;
+  return best;
+}
+
+uint32_t coop_shared_bytes(uint32_t head_dim, uint32_t items) {
+  const uint32_t chunk4 = kCoopChunk / 4, keys4 = kCoopKeys / 4;
+  const uint32_t an_item = (ceil_div(head_dim, kCoopChunk) * chunk4 + 2) * 8 + (keys4 + 2) * 8 + (chunk4 + 1) * 16 + 64;
+  return items * an_item + kCoopKeys * (chunk4 + 2) * 8;
+}
+
+gpu::KernelDesc describe_coop(const AttentionParams& p, const AttentionForm& f) {
+  return {
+      .shader = gpu::ShaderId::attention_prefill_coop,
+      .constants = {f.subgroups * f.subgroup,
+                    1,
+                    1,
+                    {p.kv.head_dim, group_of(p), f.items, f.subgroups, f.subgroup, f.m, f.n, f.k, type_of(p), capped(p)}},
+      .subgroup_size = f.subgroup};
+}
+
+bool can_coop(const gpu::Caps& caps, const AttentionParams& p, const AttentionForm& f) {
+  const gpu::ShaderInfo shader = gpu::shader_info(gpu::ShaderId::attention_prefill_coop);
+  const gpu::CooperativeMatrixShape s = coop_shape(caps);
+  return p.precision == Precision::kDefault && p.kv.type != KvType::kF32 && p.kv.head_dim % 16 == 0 &&
+         !shader.spirv.empty() && caps.has(shader.required_features) && s.m > 0 && f.m == s.m && f.n == s.n && f.k == s.k &&
+         f.keys == 0 && f.team == 0 && f.splits == 0 && can_subgroup(caps, f.subgroup) && f.subgroups >= 1 &&
+         f.subgroups <= 8 && f.subgroups * f.subgroup <= caps.max_workgroup_invocations && f.items >= 16 && f.items <= 64 &&
+         f.items % 16 == 0 && coop_shared_bytes(p.kv.head_dim, f.items) <= caps.max_shared_memory &&
+         fits_grid(caps, p, f.items);
+}
+
+void list_coop(const gpu::Caps& caps, const AttentionParams& p, std::vector<AttentionForm>& out) {
+  const gpu::CooperativeMatrixShape s = coop_shape(caps);
+  // Where a driver offers subgroups of 8 or 16 to 32, its matrices are those of the narrowest.
+  const uint32_t subgroup =
+      few_registers(caps) && caps.max_subgroup_size >= 32 ? caps.min_subgroup_size : caps.subgroup_size;
+  const uint32_t items = p.kv.head_dim <= 128 ? 32 : 16;
+  if (caps.is_cpu()) {
+    out.push_back({.path = AttentionPath::kCoop,
+                   .subgroup = subgroup,
+                   .subgroups = kCoopSubgroups,
+                   .items = 16,  // what such a driver compiles in sensible time
+                   .m = s.m,
+                   .n = s.n,
+                   .k = s.k});
+    return;
+  }
+  for (const uint32_t n : {items, 64u, 16u})
+    for (const uint32_t subgroups : {kCoopSubgroups, 2 * kCoopSubgroups})
+      if (n == items || subgroups == kCoopSubgroups)
+        out.push_back({.path = AttentionPath::kCoop,
+                       .subgroup = subgroup,
+                       .subgroups = subgroups,
+                       .items = n,
+                       .m = s.m,
+                       .n = s.n,
+                       .k = s.k});
+}
+
+Status record_coop(gpu::Recorder& recorder, const AttentionParams& p, const AttentionForm& f) {
+  return record_tiles(recorder, p, describe_coop(p, f), f.items);
+}
+
 }  // namespace
 
+const AttentionPathOps detail::kCoopOps{can_coop, list_coop, record_coop};
 const AttentionPathOps detail::kLanesOps{can_lanes, list_lanes, record_lanes};
 const AttentionPathOps detail::kTileOps{can_tile, list_tile, record_tile};
 
@@ -83,6 +157,9 @@ void detail::list_prefill_kernels(const gpu::Caps& caps, const AttentionParams& 
   list_lanes(caps, p, forms);
   if (can_lanes(caps, p, forms.front())) out.push_back(describe_lanes(p, forms.front()));
   else out.push_back(describe_tile(p, {}));
+  forms.clear();
+  list_coop(caps, p, forms);
+  if (can_coop(caps, p, forms.front())) out.push_back(describe_coop(p, forms.front()));
 }
 
 }  // namespace lahar::ops

@@ -29,6 +29,7 @@ struct Activations {
 struct StepRef {
   gpu::BufferRange state;  // params::StepState and its rows
   uint32_t bucket = 1;
+  uint32_t context = 0;  // no row has a kv_index at or above it; 0: nothing is known of them
 };
 
 // The KV pool as ops see it: what K and V are stored as (shaders/attention/kv.glsl has the same numbers). kI8 and kF8 (e4m3)

@@ -17,6 +17,13 @@ struct AttentionPush {
 };
 LAHAR_SHARED_SIZE(AttentionPush, 96)
 
+// decode_line.comp's: `ramp` is {0, 1, 2, 3}.
+struct AttentionLinePush {
+  AttentionPush push;
+  uint ramp[4];
+};
+LAHAR_SHARED_SIZE(AttentionLinePush, 112)
+
 // A partial result: the maximum score, the sum of exp(score - maximum), two unused floats, then the weighted sum of values,
 // not yet divided. Sum 0: the split saw no key, the rest is undefined.
 const uint kPartialHeader = 4;

@@ -97,6 +97,10 @@ TEST_F(EngineTest, OptionsThatAreWrong) {
   EXPECT_EQ(open(options), LAHAR_INVALID_ARGUMENT);
   EXPECT_NE(error().find("99"), std::string::npos) << error();
   options = engine_options(256);
+  options.kv = static_cast<lahar_kv>(77);
+  EXPECT_EQ(open(options), LAHAR_INVALID_ARGUMENT);
+  EXPECT_NE(error().find("77"), std::string::npos) << error();
+  options = engine_options(256);
   options.chunk = 1u << 31;
   EXPECT_EQ(open(options), LAHAR_INVALID_ARGUMENT);
   options = engine_options(256);
@@ -105,6 +109,24 @@ TEST_F(EngineTest, OptionsThatAreWrong) {
   EXPECT_NE(error().find("a device that nobody has"), std::string::npos) << error();
   EXPECT_EQ(lahar_engine_open(nullptr, &options, nullptr), LAHAR_INVALID_ARGUMENT);
   EXPECT_EQ(lahar_engine_open(model.get(), &options, nullptr), LAHAR_INVALID_ARGUMENT);
+}
+
+TEST_F(EngineTest, TypesOfTheCache) {
+  const auto kv_bytes = [&](lahar_kv kv) {
+    lahar_engine_options options = engine_options(256);
+    options.kv = kv;
+    lahar_memory_plan plan{};
+    plan.size = sizeof(plan);
+    EXPECT_EQ(lahar_plan(model.get(), &options, &plan), LAHAR_OK) << error();
+    return plan.kv_bytes;
+  };
+  const uint64_t half = kv_bytes(LAHAR_KV_F16);
+  EXPECT_EQ(kv_bytes(LAHAR_KV_DEFAULT), half);
+  EXPECT_EQ(kv_bytes(LAHAR_KV_BF16), half);
+  EXPECT_EQ(kv_bytes(LAHAR_KV_F32), 2 * half);
+  EXPECT_LT(kv_bytes(LAHAR_KV_INT8), half * 3 / 4);
+  EXPECT_EQ(kv_bytes(LAHAR_KV_FP8), kv_bytes(LAHAR_KV_INT8));
+  EXPECT_LT(kv_bytes(LAHAR_KV_INT4), half / 2);
 }
 
 TEST_F(EngineTest, Progress) {

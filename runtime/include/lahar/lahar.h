@@ -151,6 +151,17 @@ typedef enum lahar_quantize {
   LAHAR_QUANTIZE_FP8 = 3
 } lahar_quantize;
 
+/* What the KV cache holds. */
+typedef enum lahar_kv {
+  LAHAR_KV_DEFAULT = 0, /* F16; F32 with full_precision */
+  LAHAR_KV_F16 = 1,
+  LAHAR_KV_BF16 = 2,
+  LAHAR_KV_F32 = 3,
+  LAHAR_KV_INT8 = 4, /* with a scale for each token and head */
+  LAHAR_KV_FP8 = 5,  /* e4m3, with the same */
+  LAHAR_KV_INT4 = 6  /* with a scale and a minimum for each 32 elements */
+} lahar_kv;
+
 /* Bytes of the model's files done and in all. Not zero cancels. Called on the thread that opens. */
 typedef int (*lahar_progress_callback)(void* user, uint64_t done, uint64_t total);
 
@@ -164,9 +175,10 @@ typedef struct lahar_engine_options {
   uint64_t memory_cap;     /* bytes of device memory for everything; 0: what there is */
   lahar_progress_callback progress;
   void* progress_user;
+  lahar_kv kv;
 } lahar_engine_options;
 #define LAHAR_ENGINE_OPTIONS_INIT \
-  { sizeof(lahar_engine_options), NULL, 0, 0, LAHAR_QUANTIZE_NONE, 0, 0, NULL, NULL }
+  { sizeof(lahar_engine_options), NULL, 0, 0, LAHAR_QUANTIZE_NONE, 0, 0, NULL, NULL, LAHAR_KV_DEFAULT }
 
 typedef struct lahar_memory_plan {
   size_t size;

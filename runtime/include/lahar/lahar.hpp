@@ -62,6 +62,17 @@ enum class Quantize {
   kFp8 = LAHAR_QUANTIZE_FP8
 };
 
+// What the KV cache holds.
+enum class Kv {
+  kDefault = LAHAR_KV_DEFAULT,
+  kF16 = LAHAR_KV_F16,
+  kBF16 = LAHAR_KV_BF16,
+  kF32 = LAHAR_KV_F32,
+  kInt8 = LAHAR_KV_INT8,
+  kFp8 = LAHAR_KV_FP8,
+  kInt4 = LAHAR_KV_INT4
+};
+
 struct EngineOptions {
   std::string device;    // number, UUID or part of a name; empty: the first
   uint32_t context = 0;  // tokens; 0: the model's, at most 8192
@@ -70,6 +81,7 @@ struct EngineOptions {
   bool full_precision = false;
   uint64_t memory_cap = 0;                                      // bytes; 0: what there is
   std::function<bool(uint64_t done, uint64_t total)> progress;  // false cancels
+  Kv kv = Kv::kDefault;
 };
 
 struct MemoryPlan {
@@ -279,6 +291,7 @@ class Model {
     o.quantize = static_cast<lahar_quantize>(options.quantize);
     o.full_precision = options.full_precision ? 1 : 0;
     o.memory_cap = options.memory_cap;
+    o.kv = static_cast<lahar_kv>(options.kv);
     return o;
   }
 
