@@ -95,7 +95,7 @@ function(lahar_add_shader kernel source variant_json)
     message(FATAL_ERROR "kernels.json: the source of ${id}, shaders/${source}, is missing")
   endif()
 
-  set(spirv "")
+  set(packed "")
   if(NOT dropped)
     set(spirv ${CMAKE_CURRENT_BINARY_DIR}/${id}.spv)
     add_custom_command(
@@ -104,17 +104,20 @@ function(lahar_add_shader kernel source variant_json)
       COMMAND ${LAHAR_SPIRV_VAL} --target-env vulkan1.3 --scalar-block-layout ${spirv}
       DEPENDS ${path} DEPFILE ${spirv}.d
       COMMENT "Shader ${id}" VERBATIM)
+    set(packed ${CMAKE_CURRENT_BINARY_DIR}/${id}.pack)
+    add_custom_command(OUTPUT ${packed} COMMAND lahar_pack_shader ${spirv} ${packed} DEPENDS ${spirv} lahar_pack_shader
+                       COMMENT "Packing ${id}" VERBATIM)
   endif()
 
   # The three lists run in parallel; an element is never empty.
   list(APPEND SHADER_IDS ${id})
-  list(APPEND SHADER_SPIRV "${spirv}")
+  list(APPEND SHADER_SPIRV "${packed}")
   if(dropped)
     set(data "{}")
   else()
     set(data "{lahar_spirv_${id}_begin, lahar_spirv_${id}_end}")
-    set(SHADER_EXTERNS "${SHADER_EXTERNS}extern const uint32_t lahar_spirv_${id}_begin[], lahar_spirv_${id}_end[];\n")
-    set(SHADER_INCBINS "${SHADER_INCBINS}SPIRV(lahar_spirv_${id}_begin, lahar_spirv_${id}_end, \"${spirv}\")\n")
+    set(SHADER_EXTERNS "${SHADER_EXTERNS}extern const std::byte lahar_spirv_${id}_begin[], lahar_spirv_${id}_end[];\n")
+    set(SHADER_INCBINS "${SHADER_INCBINS}SPIRV(lahar_spirv_${id}_begin, lahar_spirv_${id}_end, \"${packed}\")\n")
   endif()
   set(SHADER_ROWS "${SHADER_ROWS}    {\"${kernel}\", \"${variant}\", ${features}, ${data}, \"${source}\", \"${defines}\"},\n")
   set(SHADER_ENUM "${SHADER_ENUM}  ${id},\n")
@@ -185,8 +188,8 @@ struct Row {
   std::string_view name, variant;
   uint32_t required_features;
   struct {
-    const uint32_t* begin = nullptr;
-    const uint32_t* end = nullptr;
+    const std::byte* begin = nullptr;
+    const std::byte* end = nullptr;
   } spirv;
   std::string_view source, defines;
 };
@@ -216,7 +219,7 @@ ShaderInfo shader_info(ShaderId id) {
 #define HIDDEN(name) .hidden name
     .section .rodata.lahar_shaders, "a"
 #endif
-#define SPIRV(begin, end, file) HIDDEN(begin) ; HIDDEN(end) ; .global SYMBOL(begin) ; .global SYMBOL(end) ; .balign 4 ; SYMBOL(begin): ; .incbin file ; SYMBOL(end):
+#define SPIRV(begin, end, file) HIDDEN(begin) ; HIDDEN(end) ; .global SYMBOL(begin) ; .global SYMBOL(end) ; SYMBOL(begin): ; .incbin file ; SYMBOL(end):
 
 @SHADER_INCBINS@
 #if defined(__linux__) && defined(__ELF__)

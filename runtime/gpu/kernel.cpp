@@ -6,6 +6,7 @@
 #include "gpu/device_state.h"
 #include "gpu/error.h"
 #include "gpu/kernel_state.h"
+#include "gpu/shader_pack.h"
 #include "gpu/shader_source.h"
 
 namespace lahar::gpu {
@@ -145,15 +146,17 @@ Result<VkPipeline> KernelCache::State::build(const KernelDesc& desc, VkPipelineC
   const ShaderInfo shader = shader_info(desc.shader);
   const Caps& caps = device->caps();
   if (const std::optional<Error> error = refuse(desc, shader, caps)) return *error;
-  std::vector<uint32_t> compiled;
-  std::span<const uint32_t> spirv = shader.spirv;
+  std::vector<uint32_t> spirv;
   if (source_folder) {
-    LAHAR_ASSIGN(compiled, compile_shader(*source_folder, shader));
-    spirv = compiled;
+    LAHAR_ASSIGN(spirv, compile_shader(*source_folder, shader));
+  } else if (auto unpacked = unpack_spirv(shader.spirv)) {
+    spirv = std::move(*unpacked);
+  } else {
+    return Error{ErrorCode::kInternal, display_name(shader) + ": its code in this library is damaged"};
   }
 
   VkShaderModuleCreateInfo module_info{VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO};
-  module_info.codeSize = spirv.size_bytes();
+  module_info.codeSize = spirv.size() * sizeof(uint32_t);
   module_info.pCode = spirv.data();
   VkShaderModule module = VK_NULL_HANDLE;
   LAHAR_VK(device->fn().vkCreateShaderModule(device->handle(), &module_info, nullptr, &module), display_name(shader));

@@ -12,12 +12,12 @@
 namespace lahar::gpu {
 
 struct ShaderInfo {
-  std::string_view name;            // kernel ("gemv")
-  std::string_view variant;         // variant ("q4_0"); empty where the kernel has one form
-  uint32_t required_features = 0;   // bits of gpu::Feature
-  std::span<const uint32_t> spirv;  // empty where the build's shader compiler was too old for it
-  std::string_view source;          // under shaders/ ("matmul/gemv.comp")
-  std::string_view defines;         // "KEY=VALUE\n" for each
+  std::string_view name;             // kernel ("gemv")
+  std::string_view variant;          // variant ("q4_0"); empty where the kernel has one form
+  uint32_t required_features = 0;    // bits of gpu::Feature
+  std::span<const std::byte> spirv;  // see gpu/shader_pack.h; empty where the build's shader compiler was too old for it
+  std::string_view source;           // under shaders/ ("matmul/gemv.comp")
+  std::string_view defines;          // "KEY=VALUE\n" for each
 };
 
 // Of static data. An id that is none has an empty name.

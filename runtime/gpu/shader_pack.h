@@ -1,0 +1,79 @@
+// How the library keeps SPIR-V: words as numbers of variable length, seven bits a byte, the least first. Most words are
+// small ids, so that takes less than half of the space. The build packs (shaders/pack.cpp), Kernel unpacks; needs nothing
+// else.
+//   packed:       number of words, the header's 5 words, then each instruction
+//   instruction:  opcode << 5 | n, where n is its number of words if below 32, else 0 and the number follows; its operands
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <vector>
+
+namespace lahar::gpu {
+
+namespace detail {
+
+constexpr size_t kSpirvHeaderWords = 5;
+
+inline void put_number(std::vector<std::byte>& out, uint32_t v) {
+  for (; v >= 128; v >>= 7) out.push_back(static_cast<std::byte>((v & 127) | 128));
+  out.push_back(static_cast<std::byte>(v));
+}
+
+// False where the bytes end too early or the number has more than 32 bits.
+inline bool take_number(std::span<const std::byte>& in, uint32_t& v) {
+  uint64_t value = 0;
+  for (uint32_t shift = 0; shift < 35 && !in.empty(); shift += 7) {
+    const auto b = static_cast<uint64_t>(in.front());
+    in = in.subspan(1);
+    value |= (b & 127) << shift;
+    if (b < 128) return v = static_cast<uint32_t>(value), value <= UINT32_MAX;
+  }
+  return false;
+}
+
+}  // namespace detail
+
+// nullopt where the words are no SPIR-V: an instruction of no words or beyond the end.
+inline std::optional<std::vector<std::byte>> pack_spirv(std::span<const uint32_t> words) {
+  if (words.size() < detail::kSpirvHeaderWords) return std::nullopt;
+  std::vector<std::byte> out;
+  detail::put_number(out, static_cast<uint32_t>(words.size()));
+  for (size_t i = 0; i < detail::kSpirvHeaderWords; ++i) detail::put_number(out, words[i]);
+  for (size_t at = detail::kSpirvHeaderWords; at < words.size();) {
+    const uint32_t n = words[at] >> 16, opcode = words[at] & 0xffff;
+    if (n == 0 || n > words.size() - at) return std::nullopt;
+    detail::put_number(out, opcode << 5 | (n < 32 ? n : 0));
+    if (n >= 32) detail::put_number(out, n);
+    for (size_t i = 1; i < n; ++i) detail::put_number(out, words[at + i]);
+    at += n;
+  }
+  return out;
+}
+
+// nullopt where the bytes are damaged.
+inline std::optional<std::vector<uint32_t>> unpack_spirv(std::span<const std::byte> packed) {
+  uint32_t size = 0;
+  // A word takes a byte at least: a number that lies is found before memory is taken for it.
+  if (!detail::take_number(packed, size) || size < detail::kSpirvHeaderWords || size > packed.size()) return std::nullopt;
+  std::vector<uint32_t> words(size);
+  for (size_t i = 0; i < detail::kSpirvHeaderWords; ++i)
+    if (!detail::take_number(packed, words[i])) return std::nullopt;
+  for (size_t at = detail::kSpirvHeaderWords; at < size;) {
+    uint32_t first = 0;
+    if (!detail::take_number(packed, first)) return std::nullopt;
+    uint32_t n = first & 31;
+    if (n == 0 && !detail::take_number(packed, n)) return std::nullopt;
+    if (n == 0 || n > size - at || n > 0xffff || first >> 5 > 0xffff) return std::nullopt;
+    words[at] = n << 16 | first >> 5;
+    for (size_t i = 1; i < n; ++i)
+      if (!detail::take_number(packed, words[at + i])) return std::nullopt;
+    at += n;
+  }
+  if (!packed.empty()) return std::nullopt;
+  return words;
+}
+
+}  // namespace lahar::gpu
