@@ -241,10 +241,10 @@ Result<StepTrace> StepRunner::trace(const StepPlan& plan) {
     trace.nodes.push_back({node.label, kernel_name(node), node.groups, node.barrier_before, 0, 0});
   const auto timings = list.timings();
   if (!timings.ok() || timings->size() != trace.nodes.size()) return trace;
-  trace.timed = true;
   for (size_t i = 0; i < trace.nodes.size(); ++i) {
     trace.nodes[i].begin_ns = (*timings)[i].begin_ns;
     trace.nodes[i].duration_ns = (*timings)[i].duration_ns;
+    trace.timed = trace.timed || trace.nodes[i].duration_ns > 0;
   }
   return trace;
 }
