@@ -11,9 +11,9 @@ using namespace detail;
 const AttentionPathOps& ops_of(AttentionPath path) {
   switch (path) {
     case AttentionPath::kDecode: return kDecodeOps;
-    case AttentionPath::kLine: return kLineOps;
+    case AttentionPath::kLine: return kDecodeLineOps;
     case AttentionPath::kLanes: return kLanesOps;
-    case AttentionPath::kCoop: return kCoopOps;
+    case AttentionPath::kCoop: return kMatrixTileOps;
     case AttentionPath::kTile:
     case AttentionPath::kCount: break;
   }

@@ -58,7 +58,7 @@ Status record(gpu::Recorder& recorder, const AttentionParams& p, const Attention
 
 }  // namespace
 
-const AttentionPathOps detail::kLineOps{can, list, record};
+const AttentionPathOps detail::kDecodeLineOps{can, list, record};
 
 uint64_t detail::line_parts(const gpu::Caps& caps, uint32_t bucket, uint32_t max_context) {
   if (!caps.is_cpu()) return 0;

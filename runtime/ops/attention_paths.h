@@ -13,7 +13,7 @@ struct AttentionPathOps {
   void (*list)(const gpu::Caps& caps, const AttentionParams& p, std::vector<AttentionForm>& out);
   Status (*record)(gpu::Recorder& recorder, const AttentionParams& p, const AttentionForm& form);
 };
-extern const AttentionPathOps kDecodeOps, kLineOps, kLanesOps, kCoopOps, kTileOps;
+extern const AttentionPathOps kDecodeOps, kDecodeLineOps, kLanesOps, kMatrixTileOps, kTileOps;
 // Of one shape, for the catalogue.
 void list_decode_kernels(const gpu::Caps& caps, const AttentionParams& p, std::vector<gpu::KernelDesc>& out);
 void list_line_kernels(const gpu::Caps& caps, const AttentionParams& p, std::vector<gpu::KernelDesc>& out);

@@ -148,7 +148,7 @@ Status record_coop(gpu::Recorder& recorder, const AttentionParams& p, const Atte
 
 }  // namespace
 
-const AttentionPathOps detail::kCoopOps{can_coop, list_coop, record_coop};
+const AttentionPathOps detail::kMatrixTileOps{can_coop, list_coop, record_coop};
 const AttentionPathOps detail::kLanesOps{can_lanes, list_lanes, record_lanes};
 const AttentionPathOps detail::kTileOps{can_tile, list_tile, record_tile};
 
