@@ -21,12 +21,14 @@ struct SynthShape {
   std::string_view pre;           // pre-tokenizer, as GGUF names it
   uint32_t layers, hidden, heads, kv_heads, head_dim, ffn, vocab, context;
   float rope_theta, norm_epsilon;
-  bool tied = false;       // the embedding is the output matrix too
-  bool qk_norm = false;    // a norm over each head's queries and keys
-  float rope_stretch = 1;  // the factor of llama 3's frequency scaling
+  bool tied = false;                       // the embedding is the output matrix too
+  bool qk_norm = false;                    // a norm over each head's queries and keys
+  float rope_stretch = 1;                  // the factor of llama 3's frequency scaling
+  uint32_t experts = 0, experts_used = 0;  // 0: one feed-forward block; else so many of width ffn
 };
 
-// From the config.json of SmolLM-135M, Llama-3.2-1B, Meta-Llama-3-8B and Qwen3-0.6B.
+// From the config.json of SmolLM-135M, Llama-3.2-1B, Meta-Llama-3-8B and Qwen3-0.6B; the last is a mixture of experts as
+// Mixtral is one, in small.
 constexpr SynthShape kShapes[] = {
     {.name = "smol-135m",
      .architecture = "llama",
@@ -85,6 +87,21 @@ constexpr SynthShape kShapes[] = {
      .norm_epsilon = 1e-6f,
      .tied = true,
      .qk_norm = true},
+    {.name = "mixtral-small",
+     .architecture = "llama",
+     .pre = "gpt-2",
+     .layers = 12,
+     .hidden = 512,
+     .heads = 8,
+     .kv_heads = 8,
+     .head_dim = 64,
+     .ffn = 256,
+     .vocab = 32000,
+     .context = 4096,
+     .rope_theta = 1e6f,
+     .norm_epsilon = 1e-5f,
+     .experts = 32,
+     .experts_used = 4},
 };
 
 struct SynthFormat {
@@ -161,6 +178,10 @@ class Synthesizer {
     writer_.add(key("attention.layer_norm_rms_epsilon"), shape_.norm_epsilon);
     writer_.add(key("rope.freq_base"), shape_.rope_theta);
     writer_.add(key("rope.dimension_count"), shape_.head_dim);
+    if (shape_.experts > 0) {
+      writer_.add(key("expert_count"), shape_.experts);
+      writer_.add(key("expert_used_count"), shape_.experts_used);
+    }
     writer_.add(key("vocab_size"), shape_.vocab);
     detail::add_synth_vocabulary(writer_, shape_.vocab, shape_.pre);
   }
@@ -182,6 +203,13 @@ class Synthesizer {
       }
       add_matrix(blk + "attn_output.weight", hidden, q);
       add_norm(blk + "ffn_norm.weight", hidden);
+      if (shape_.experts > 0) {
+        add_random(blk + "ffn_gate_inp.weight", DType::kF32, {shape_.experts, hidden}, 0, kDeviation);
+        for (const char* name : {"ffn_gate_exps.weight", "ffn_up_exps.weight"})
+          add_random(blk + name, format_.dtype, {shape_.experts, ffn, hidden}, 0, kDeviation);
+        add_random(blk + "ffn_down_exps.weight", format_.dtype, {shape_.experts, hidden, ffn}, 0, kDeviation);
+        continue;
+      }
       add_matrix(blk + "ffn_gate.weight", ffn, hidden);
       add_matrix(blk + "ffn_up.weight", ffn, hidden);
       add_matrix(blk + "ffn_down.weight", hidden, ffn);

@@ -162,6 +162,20 @@ TEST_F(Synth, MakesAModelOfTheShape) {
   EXPECT_TRUE(std::ranges::equal(one->bytes(), three->bytes()));
 }
 
+TEST_F(Synth, ExpertsAreStacked) {
+  const auto path = folder_ / "m.gguf";
+  ASSERT_TRUE(synthesize("mixtral-small", "Q4_0", path, {}).ok());
+  const auto file = GgufFile::open(path);
+  ASSERT_TRUE(file.ok()) << file.error().message;
+  EXPECT_EQ(file->metadata().unsigned_integer("llama.expert_count"), 32u);
+  EXPECT_EQ(file->metadata().unsigned_integer("llama.expert_used_count"), 4u);
+  ASSERT_NE(file->find_tensor("blk.11.ffn_gate_inp.weight"), nullptr);
+  EXPECT_EQ(file->find_tensor("blk.11.ffn_gate_inp.weight")->shape, (Shape{32, 512}));
+  ASSERT_NE(file->find_tensor("blk.0.ffn_down_exps.weight"), nullptr);
+  EXPECT_EQ(file->find_tensor("blk.0.ffn_down_exps.weight")->shape, (Shape{32, 512, 256}));
+  EXPECT_EQ(file->find_tensor("blk.0.ffn_gate.weight"), nullptr);
+}
+
 TEST_F(Synth, RefusalsAreClear) {
   const auto refused = [&](std::string_view shape, std::string_view format, std::string_view part) {
     const Status status = synthesize(shape, format, folder_ / "m.gguf");
@@ -171,7 +185,7 @@ TEST_F(Synth, RefusalsAreClear) {
     EXPECT_FALSE(std::filesystem::exists(folder_ / "m.gguf"));
   };
   refused("smol-135m", "Q4_K", "a row of 576 values is not a multiple of Q4_K's block of 256");
-  refused("smol", "Q4_0", "unknown shape 'smol', there are smol-135m, llama3-1b, llama3-8b, qwen3-0.6b");
+  refused("smol", "Q4_0", "unknown shape 'smol', there are smol-135m, llama3-1b, llama3-8b, qwen3-0.6b, mixtral-small");
   refused("smol-135m", "IQ1_M", "unknown format 'IQ1_M', there are F32, F16, BF16, Q8_0, Q4_0, Q4_1");
   const Status cancelled =
       synthesize("smol-135m", "Q4_0", folder_ / "m.gguf", {.progress = [](uint64_t, uint64_t) { return false; }});
