@@ -8,6 +8,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "core/result.h"
 
@@ -51,6 +52,25 @@ std::filesystem::path cache_folder();
 // Writes through a temporary file beside `path` and renames it, so that a reader sees the old or the new bytes only.
 // Creates missing folders.
 Status write_file_atomically(const std::filesystem::path& path, std::span<const std::byte> bytes);
+
+// A small file that one owner at a time holds open; another one, in this process or outside, cannot open it meanwhile. The
+// system lets go of it when the process dies, however it dies; the contents stay.
+class LockedFile {
+ public:
+  // Creates the file and missing folders. Errors: kLimit (somebody else holds it), kIo.
+  static Result<LockedFile> open(const std::filesystem::path& path);
+  LockedFile(LockedFile&& other) noexcept : file_(other.file_) { other.file_ = -1; }
+  LockedFile& operator=(LockedFile&&) = delete;
+  ~LockedFile();
+
+  std::string read() const;
+  // Replaces the contents; on disk when it returns.
+  Status write(std::string_view text);
+
+ private:
+  explicit LockedFile(int file) : file_(file) {}
+  int file_;
+};
 
 // At most 15 characters are kept.
 void set_thread_name(const char* name);

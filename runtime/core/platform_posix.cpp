@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -121,6 +122,35 @@ Status write_file_atomically(const std::filesystem::path& path, std::span<const 
   const std::string reason = ec.message();
   std::filesystem::remove(temporary, ec);
   return Error{ErrorCode::kIo, path.string() + ": " + reason};
+}
+
+Result<LockedFile> LockedFile::open(const std::filesystem::path& path) {
+  std::error_code ec;
+  if (path.has_parent_path()) std::filesystem::create_directories(path.parent_path(), ec);
+  if (ec) return Error{ErrorCode::kIo, path.parent_path().string() + ": " + ec.message()};
+  LockedFile file(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644));
+  if (file.file_ < 0) return Error{ErrorCode::kIo, path.string() + ": " + errno_text()};
+  if (::flock(file.file_, LOCK_EX | LOCK_NB) == 0) return file;
+  return Error{errno == EWOULDBLOCK ? ErrorCode::kLimit : ErrorCode::kIo, path.string() + ": " + errno_text()};
+}
+
+LockedFile::~LockedFile() {
+  if (file_ >= 0) ::close(file_);
+}
+
+std::string LockedFile::read() const {
+  constexpr size_t kMost = 1 << 16;
+  std::string text(kMost, '\0');
+  const ssize_t n = ::pread(file_, text.data(), text.size(), 0);
+  text.resize(n > 0 ? static_cast<size_t>(n) : 0);
+  return text;
+}
+
+Status LockedFile::write(std::string_view text) {
+  if (::ftruncate(file_, 0) == 0 && ::pwrite(file_, text.data(), text.size(), 0) == static_cast<ssize_t>(text.size()) &&
+      ::fsync(file_) == 0)
+    return {};
+  return Error{ErrorCode::kIo, "a file that is held open cannot be written: " + errno_text()};
 }
 
 void set_thread_name(const char* name) {

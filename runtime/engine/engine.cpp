@@ -51,7 +51,8 @@ TransformerOptions transformer_options(const gpu::Device&, const ModelSpec& spec
   return {.max_bucket = rows,
           .max_logit_rows = options.all_logits ? rows : options.slots,
           .max_context = context,
-          .precision = options.precision};
+          .precision = options.precision,
+          .tuning = options.tuning.get()};
 }
 
 }  // namespace

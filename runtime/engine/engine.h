@@ -34,6 +34,7 @@ struct EngineOptions {
   uint32_t steps_in_flight = 2;  // decode steps submitted ahead of the host
   uint32_t slots = 1;            // sequences that one step can carry; generate() uses the first, a StepBench all
   bool all_logits = false;       // logits() will be called
+  std::shared_ptr<const ops::Tuning> tuning;  // what was measured on the device; null: default forms
   Log log;
 
   static constexpr uint32_t kDefaultContext = 8192;

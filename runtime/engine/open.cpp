@@ -1,5 +1,7 @@
 #include "engine/open.h"
 
+#include "engine/tuning.h"
+
 namespace lahar {
 namespace {
 
@@ -35,6 +37,11 @@ Result<std::unique_ptr<Engine>> open_engine(std::shared_ptr<gpu::Device> device,
   auto model = std::make_shared<const Model>(Model{std::move(prepared.spec), std::move(weights)});
   EngineOptions engine = options.engine;
   engine.context = prepared.memory.context;
+  if (options.use_tuning && engine.tuning == nullptr && tune::tuning_wanted()) {
+    tune::Database database = tune::Database::open(*device);
+    tune_first(*device, *model, engine.precision, options.first_tuning_seconds, database, engine.log);
+    engine.tuning = database.tuning();
+  }
   return Engine::create(std::move(device), std::move(model), engine);
 }
 

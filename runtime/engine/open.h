@@ -13,6 +13,10 @@ namespace lahar {
 struct OpenOptions {
   EngineOptions engine;
   Quantize quantize = Quantize::kNone;
+  // Kernels take the forms that were measured on the device (EngineOptions::tuning, where it is null), unless LAHAR_TUNING
+  // is off.
+  bool use_tuning = true;
+  double first_tuning_seconds = 0;  // on a GPU of which nothing is known for this model: measure the hottest kernels so long
   // Called once, before anything is loaded, also when the plan does not fit (which then is the error).
   std::function<void(const MemoryPlan&)> on_plan;
   LoadOptions load;

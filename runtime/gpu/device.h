@@ -21,6 +21,7 @@ namespace lahar::gpu {
 
 class Allocator;
 class CommandList;
+struct Heap;  // gpu/heaps.h
 
 struct DeviceOptions {
   std::string selector;                         // see Instance::select
@@ -53,6 +54,7 @@ class Device : public std::enable_shared_from_this<Device> {
   Result<Buffer> create_buffer(uint64_t size, Memory intent, const std::string& name);
   KernelCache& kernels() { return *kernels_; }
   MemoryUse memory_use() const;
+  std::vector<Heap> heaps() const;  // as they are now
 
   // Submits the lists in order as one batch that starts after everything submitted before it, waits for `wait_timeline`
   // (where given, an outside timeline semaphore at wait_value), and returns the value that the device's timeline takes

@@ -22,26 +22,26 @@ struct Header {
 };
 static_assert(sizeof(Header) == 32);
 
+std::string file_prefix(const PipelineCacheKey& key) { return "pipelines-" + key.device_uuid + "-"; }
+
+}  // namespace
+
 std::string hex16(uint64_t value) {
   std::string text(16, '0');
   for (int i = 15; i >= 0; --i, value >>= 4) text[static_cast<size_t>(i)] = "0123456789abcdef"[value & 15];
   return text;
 }
 
-std::string file_prefix(const PipelineCacheKey& key) { return "pipelines-" + key.device_uuid + "-"; }
-
-void delete_old(const fs::path& folder, const std::string& prefix) {
+void delete_old_files(const fs::path& folder, std::string_view prefix, std::string_view suffix) {
   std::error_code error;
   std::vector<std::pair<fs::file_time_type, fs::path>> files;
   for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
     const std::string name = it->path().filename().string();
-    if (name.starts_with(prefix) && name.ends_with(".bin")) files.emplace_back(it->last_write_time(error), it->path());
+    if (name.starts_with(prefix) && name.ends_with(suffix)) files.emplace_back(it->last_write_time(error), it->path());
   }
   std::sort(files.rbegin(), files.rend());
   for (size_t i = kKeptFiles; i < files.size(); ++i) fs::remove(files[i].second, error);
 }
-
-}  // namespace
 
 uint64_t hash_bytes(std::span<const std::byte> bytes, uint64_t seed) {
   // FNV-1a over 64-bit words with a final mix: for finding damage and changes, not for keeping anybody out.
@@ -111,7 +111,7 @@ Status write_pipeline_cache(const fs::path& file, const PipelineCacheKey& key, s
   std::memcpy(bytes.data(), &header, sizeof(header));
   if (!data.empty()) std::memcpy(bytes.data() + sizeof(header), data.data(), data.size());
   LAHAR_TRY(platform::write_file_atomically(file, bytes));
-  delete_old(file.parent_path(), file_prefix(key));
+  delete_old_files(file.parent_path(), file_prefix(key), ".bin");
   return {};
 }
 

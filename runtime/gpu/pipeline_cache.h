@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/log.h"
@@ -24,6 +25,11 @@ struct PipelineCacheKey {
 };
 
 uint64_t hash_bytes(std::span<const std::byte> bytes, uint64_t seed = 0);
+
+// 16 hex digits
+std::string hex16(uint64_t value);
+// Deletes the files of a folder whose names begin and end so, but for the newest few.
+void delete_old_files(const std::filesystem::path& folder, std::string_view prefix, std::string_view suffix);
 
 // Of every shader in the bank.
 uint64_t hash_shader_bank();

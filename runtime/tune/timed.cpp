@@ -50,8 +50,8 @@ Result<TimedStep> TimedStep::create(gpu::Device& device, uint32_t rows, uint32_t
   state.n_rows = rows;
   state.n_runs = 1;
   state.runs[0] = {0, 0, rows, 1};
-  state.n_logits = 1;
-  state.logit_rows[0] = rows - 1;
+  state.n_logits = std::min(rows, params::kMaxRuns);
+  for (uint32_t i = 0; i < state.n_logits; ++i) state.logit_rows[i] = rows - state.n_logits + i;
   std::vector<std::byte> bytes(sizeof state + rows * sizeof(params::Row));
   std::memcpy(bytes.data(), &state, sizeof state);
   for (uint32_t t = 0; t < rows; ++t) {

@@ -17,7 +17,8 @@ Status run_once(gpu::Recorder& recorder);
 // one submission, and the best of several counts. The first run, which warms up, does not.
 Result<double> time_recording(gpu::Device& device, const std::function<Status(gpu::Recorder&)>& record);
 
-// The state of a step whose rows are all in use, each of slot 0 at positions from `position` on.
+// The state of a step whose rows are all in use, each of slot 0 at positions from `position` on; the logits of the
+// last rows are wanted, as many as a step may ask for.
 class TimedStep {
  public:
   static Result<TimedStep> create(gpu::Device& device, uint32_t rows, uint32_t position = 0);

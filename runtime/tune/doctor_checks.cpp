@@ -1,0 +1,147 @@
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <set>
+
+#include "ops/kv_type.h"
+#include "quant/formats.h"
+#include "tune/doctor.h"
+
+namespace lahar::tune {
+namespace {
+
+using quant::WeightFormat;
+
+// Few, but with tails: no multiple of any tile, more rows than one workgroup has.
+constexpr uint32_t kRows = 267, kCols = 512, kContext = 300;
+constexpr uint64_t kOneCopy = 1;
+constexpr std::array kCommon = {WeightFormat::kF16, WeightFormat::kQ8_0, WeightFormat::kQ4_0, WeightFormat::kQ4_K,
+                                WeightFormat::kQ6_K};
+
+// Keeps the first candidate of each path.
+void keep_first_of_each_path(Case& c) {
+  std::set<std::string> seen;
+  std::erase_if(c.candidates, [&](const Candidate& k) { return !seen.insert(k.path).second; });
+}
+
+class Checks {
+ public:
+  Checks(gpu::Device& device, Database& database, const DoctorOptions& options, DoctorReport& report)
+      : device_(device), database_(database), options_(options), report_(report) {}
+
+  Status matmuls(bool common) {
+    for (uint32_t i = 0; i < static_cast<uint32_t>(WeightFormat::kCount) && !stopped(); ++i) {
+      const auto format = static_cast<WeightFormat>(i);
+      if ((std::find(kCommon.begin(), kCommon.end(), format) != kCommon.end()) != common || !wanted(format)) continue;
+      MatmulShape shape{.matrix = {format, kRows, kCols, format == WeightFormat::kI4 ? 64u : 0u}};
+      LAHAR_ASSIGN(SampleMatrix sample, SampleMatrix::create(device_, shape.matrix, kOneCopy));
+      const auto matrix = std::make_shared<const SampleMatrix>(std::move(sample));
+      for (const uint32_t bucket : {1u, 5u, 37u}) {
+        if (bucket == 5 && !options_.all_forms) continue;
+        LAHAR_ASSIGN(Case c, make_matmul_case(device_, matrix, shape, bucket));
+        if (!options_.all_forms || !common) keep_first_of_each_path(c);
+        LAHAR_TRY(check("matmul", c));
+      }
+    }
+    return {};
+  }
+
+  Status gated() {
+    MatmulShape shape{.matrix = {WeightFormat::kF16, 2 * kRows, kCols, 0}, .glu = ops::Activation::kSilu};
+    if (stopped() || !wanted(WeightFormat::kF16)) return {};
+    LAHAR_ASSIGN(SampleMatrix sample, SampleMatrix::create(device_, shape.matrix, kOneCopy));
+    const auto matrix = std::make_shared<const SampleMatrix>(std::move(sample));
+    for (const uint32_t bucket : {1u, 37u}) {
+      LAHAR_ASSIGN(Case c, make_matmul_case(device_, matrix, shape, bucket));
+      keep_first_of_each_path(c);
+      LAHAR_TRY(check("gated matmul", c));
+    }
+    return {};
+  }
+
+  Status attentions() {
+    for (uint32_t type = 0; type < static_cast<uint32_t>(ops::KvType::kCount); ++type)
+      for (const uint32_t dim : {64u, 128u})
+        for (const uint32_t bucket : {1u, 37u}) {
+          const bool first = type == 0;
+          if (stopped() || (!first && dim == 64) || (!options_.all_forms && dim == 128 && first)) continue;
+          const AttentionShape shape{.cache = {static_cast<ops::KvType>(type), 2, dim}, .heads = 6};
+          LAHAR_ASSIGN(Case c, make_attention_case(device_, shape, bucket, kContext, kOneCopy));
+          if (!options_.all_forms || !first) keep_first_of_each_path(c);
+          LAHAR_TRY(check("attention", c));
+        }
+    return {};
+  }
+
+ private:
+  bool wanted(WeightFormat format) const {
+    return options_.formats.empty() ||
+           std::find(options_.formats.begin(), options_.formats.end(), format) != options_.formats.end();
+  }
+
+  bool stopped() {
+    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+    if (seconds > options_.seconds && report_.stopped.empty())
+      report_.stopped = "the time was up; not everything was checked";
+    return !report_.stopped.empty();
+  }
+
+  Status check(const std::string& op, const Case& c) {
+    if (stopped()) return {};
+    const auto on_form = [&](const std::string& form) {
+      if (options_.on_check && !options_.on_check(c.label + ": " + form)) report_.stopped = "stopped on request";
+      return !stopped();
+    };
+    const auto results = check_case(device_, c, &database_, {.retry = true, .on_form = on_form});
+    if (!results.ok()) {
+      if (results.error().code == ErrorCode::kCancelled) return {};
+      return results.error();
+    }
+    for (const FormResult& r : *results) {
+      KernelCheck& row = row_of(op + " " + r.path);
+      switch (r.status) {
+        case FormResult::Status::kOk: ++row.ok; break;
+        case FormResult::Status::kWrong: ++row.wrong; break;
+        case FormResult::Status::kUnavailable: ++row.unavailable; break;
+        case FormResult::Status::kSkipped: ++row.skipped; break;
+      }
+      if (r.status == FormResult::Status::kWrong) report_.failures.push_back(r.form + ": " + r.reason);
+    }
+    return {};
+  }
+
+  KernelCheck& row_of(const std::string& kernel) {
+    for (KernelCheck& row : report_.checks)
+      if (row.kernel == kernel) return row;
+    return report_.checks.emplace_back(KernelCheck{.kernel = kernel});
+  }
+
+  gpu::Device& device_;
+  Database& database_;
+  const DoctorOptions& options_;
+  DoctorReport& report_;
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+};
+
+}  // namespace
+
+Status check_kernels(gpu::Device& device, Database& database, const DoctorOptions& options, DoctorReport& report) {
+  if (const Status proof = prove_device(device); !proof.ok()) {
+    if (proof.error().code != ErrorCode::kUnsupported) return proof;
+    report.stopped = proof.error().message;
+    return {};
+  }
+  LAHAR_TRY(database.begin_trials());
+  Checks checks(device, database, options, report);
+  const auto run = [&]() -> Status {
+    LAHAR_TRY(checks.matmuls(true));
+    LAHAR_TRY(checks.attentions());
+    LAHAR_TRY(checks.gated());
+    return checks.matmuls(false);
+  };
+  const Status status = run();
+  database.end_trials();
+  return status;
+}
+
+}  // namespace lahar::tune

@@ -1,0 +1,198 @@
+#include "tune/tuner.h"
+
+#include <algorithm>
+#include <chrono>
+#include <optional>
+
+#include "quant/layout.h"
+#include "tune/timed.h"
+
+namespace lahar::tune {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr double kHopeless = 8;       // times as long as the fastest form: not timed
+constexpr double kShortest = 0.0005;  // seconds of a first run under which it says nothing about being hopeless
+constexpr int kRuns = 5, kFinalRuns = 5;
+constexpr double kRunSeconds = 0.01;  // of one submission
+
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+double median(std::vector<double> v) {
+  std::sort(v.begin(), v.end());
+  return v.empty() ? 0 : v[v.size() / 2];
+}
+
+// A candidate recorded as often as a submission needs to be long enough, on copies that take turns.
+class Timed {
+ public:
+  static Result<Timed> create(gpu::Device& device, const Case& c, const Candidate& candidate, double estimate) {
+    Timed timed;
+    timed.device_ = &device;
+    const double wanted = kRunSeconds / std::max(estimate, 1e-7);
+    timed.calls_ = static_cast<uint32_t>(std::clamp(wanted, 1.0, static_cast<double>(std::max(c.copies, 64u))));
+    gpu::Recorder recorder(device);
+    for (uint32_t i = 0; i < timed.calls_; ++i) LAHAR_TRY(candidate.record(recorder, i % c.copies));
+    LAHAR_ASSIGN(gpu::CommandList list, recorder.finish({.timestamps = true}));
+    timed.list_ = std::make_unique<gpu::CommandList>(std::move(list));
+    return timed;
+  }
+
+  // Seconds of one call.
+  Result<double> run() {
+    const gpu::CommandList* lists[] = {list_.get()};
+    const auto start = Clock::now();
+    LAHAR_ASSIGN(const uint64_t value, device_->submit(lists));
+    LAHAR_TRY(device_->wait(value));
+    double seconds = seconds_since(start);
+    LAHAR_ASSIGN(const auto timings, list_->timings());
+    if (!timings.empty() && timings.back().begin_ns + timings.back().duration_ns > 0)
+      seconds = (timings.back().begin_ns + timings.back().duration_ns) / 1e9;
+    return seconds / calls_;
+  }
+
+  // The median of some runs after one that warms up, as many as fit into `limit` seconds.
+  Result<double> measure(int runs, double limit) {
+    LAHAR_TRY(run());
+    std::vector<double> seconds;
+    const auto start = Clock::now();
+    for (int i = 0; i < runs && (i == 0 || seconds_since(start) < limit); ++i) {
+      LAHAR_ASSIGN(const double s, run());
+      seconds.push_back(s);
+    }
+    return median(std::move(seconds));
+  }
+
+ private:
+  Timed() = default;
+  gpu::Device* device_ = nullptr;
+  uint32_t calls_ = 1;
+  std::unique_ptr<gpu::CommandList> list_;
+};
+
+struct Contender {
+  const Candidate* candidate = nullptr;
+  double estimate = 0, seconds = 0;
+};
+
+// The best one and the default again, in turns, so that a clock that changed meanwhile favours neither.
+Status run_off(gpu::Device& device, const Case& c, Contender& best, Contender& usual, double limit) {
+  LAHAR_ASSIGN(Timed a, Timed::create(device, c, *best.candidate, best.estimate));
+  LAHAR_ASSIGN(Timed b, Timed::create(device, c, *usual.candidate, usual.estimate));
+  std::vector<double> best_seconds, usual_seconds;
+  const auto start = Clock::now();
+  for (int i = 0; i <= kFinalRuns && (i < 2 || seconds_since(start) < 2 * limit); ++i) {
+    LAHAR_ASSIGN(const double first, a.run());
+    LAHAR_ASSIGN(const double second, b.run());
+    if (i > 0) best_seconds.push_back(first), usual_seconds.push_back(second);
+  }
+  best.seconds = median(std::move(best_seconds));
+  usual.seconds = median(std::move(usual_seconds));
+  return {};
+}
+
+}  // namespace
+
+size_t TunePlan::cases() const {
+  size_t n = attentions.size();
+  for (const Matmul& m : matmuls) n += m.buckets.size();
+  return n;
+}
+
+Result<TunedCase> tune_case(gpu::Device& device, const Case& c, Database& database, const TuneOptions& options) {
+  TunedCase tuned{.name = c.name, .label = c.label, .default_form = {}, .form = {}, .note = {}};
+  tuned.bytes = c.bytes, tuned.flops = c.flops;
+  LAHAR_ASSIGN(const auto checked,
+               check_case(device, c, &database, {.hopeless = 4 * kHopeless, .on_form = options.on_form}));
+  double fastest = std::numeric_limits<double>::infinity();
+  for (const FormResult& r : checked)
+    if (r.status == FormResult::Status::kOk) fastest = std::min(fastest, r.check_seconds);
+  std::vector<Contender> contenders;
+  for (size_t i = 0; i < checked.size(); ++i) {
+    const FormResult& r = checked[i];
+    tuned.forms += r.status == FormResult::Status::kOk ? 1 : 0;
+    tuned.wrong += r.status == FormResult::Status::kWrong ? 1 : 0;
+    if (r.status != FormResult::Status::kOk) continue;
+    if (r.check_seconds > kShortest && r.check_seconds > kHopeless * fastest) ++tuned.slow;
+    else contenders.push_back({&c.candidates[i], r.check_seconds, 0});
+  }
+  if (contenders.empty()) {
+    tuned.note = tuned.wrong > 0 ? "no form is right: " + checked.front().reason : "no form can run";
+    return tuned;
+  }
+  for (Contender& contender : contenders) {
+    if (options.on_form && !options.on_form(contender.candidate->form)) return Error{ErrorCode::kCancelled, "cancelled"};
+    LAHAR_ASSIGN(Timed timed, Timed::create(device, c, *contender.candidate, contender.estimate));
+    LAHAR_ASSIGN(contender.seconds, timed.measure(kRuns, options.form_seconds));
+    contender.estimate = std::min(contender.estimate, contender.seconds);
+  }
+  // The candidates begin with the default; where that one is out, with what ops take instead.
+  Contender usual = contenders.front();
+  Contender best = *std::min_element(contenders.begin(), contenders.end(),
+                                     [](const Contender& a, const Contender& b) { return a.seconds < b.seconds; });
+  if (best.candidate != usual.candidate) LAHAR_TRY(run_off(device, c, best, usual, options.form_seconds));
+  if (best.seconds > usual.seconds * (1 - options.least_gain)) best = usual;
+  tuned.default_form = usual.candidate->form, tuned.default_seconds = usual.seconds;
+  tuned.form = best.candidate->form, tuned.seconds = best.seconds;
+  database.choose(c.name, {tuned.form, tuned.default_form, tuned.seconds, tuned.default_seconds});
+  return tuned;
+}
+
+Status tune_all(gpu::Device& device, const TunePlan& plan, Database& database, const TuneOptions& options,
+                const OnTuned& on_tuned) {
+  LAHAR_TRY(prove_device(device));
+  LAHAR_TRY(database.begin_trials());
+  const auto start = Clock::now();
+  size_t done = 0;
+  const size_t all = plan.cases();
+  bool stop = false;
+  const auto tune = [&](const Result<Case>& made) -> Status {
+    if (!made.ok()) return made.error();
+    LAHAR_ASSIGN(const TunedCase tuned, tune_case(device, *made, database, options));
+    LAHAR_TRY(database.save());
+    stop = (on_tuned && !on_tuned(++done, all, tuned)) || seconds_since(start) > options.seconds;
+    return {};
+  };
+  const auto run = [&]() -> Status {
+    for (const TunePlan::Matmul& m : plan.matmuls) {
+      if (stop) break;
+      LAHAR_ASSIGN(SampleMatrix matrix, SampleMatrix::create(device, m.shape.matrix, options.cold_bytes));
+      const auto shared = std::make_shared<const SampleMatrix>(std::move(matrix));
+      for (size_t i = 0; i < m.buckets.size() && !stop; ++i)
+        LAHAR_TRY(tune(make_matmul_case(device, shared, m.shape, m.buckets[i])));
+    }
+    for (const TunePlan::Attention& a : plan.attentions)
+      if (!stop) LAHAR_TRY(tune(make_attention_case(device, a.shape, a.bucket, a.context, options.cold_bytes)));
+    return {};
+  };
+  const Status status = run();
+  database.end_trials();
+  return status;
+}
+
+TunePlan standard_plan(const gpu::Caps& caps) {
+  using enum quant::WeightFormat;
+  const bool cpu = caps.is_cpu();
+  const uint32_t hidden = cpu ? 576 : 4096, heads = cpu ? 9 : 32, kv_heads = cpu ? 3 : 8, dim = cpu ? 64 : 128;
+  const uint32_t ffn = cpu ? 1536 : 14336;
+  const std::vector<uint32_t> buckets = {1, 2, 4, 8, 16, 64, 512};
+  TunePlan plan;
+  for (const quant::WeightFormat format : {kF16, kQ8_0, kQ4_0, kQ4_K, kQ6_K}) {
+    if (hidden % quant::traits(format).block_values != 0) continue;
+    const auto add = [&](uint32_t rows, uint32_t cols, ops::Activation glu) {
+      plan.matmuls.push_back({{.matrix = {format, rows, cols, 0}, .glu = glu}, buckets});
+    };
+    add((heads + 2 * kv_heads) * dim, hidden, ops::Activation::kNone);
+    add(hidden, hidden, ops::Activation::kNone);
+    add(2 * ffn, hidden, ops::Activation::kSilu);
+    add(hidden, ffn, ops::Activation::kNone);
+  }
+  const AttentionShape attention{.cache = {ops::KvType::kF16, kv_heads, dim}, .heads = heads};
+  for (const uint32_t bucket : {1u, 4u, 16u})
+    for (const uint32_t context : {1024u, 4096u}) plan.attentions.push_back({attention, bucket, context});
+  for (const uint32_t bucket : {64u, 512u}) plan.attentions.push_back({attention, bucket, cpu ? 512u : 1024u});
+  return plan;
+}
+
+}  // namespace lahar::tune
