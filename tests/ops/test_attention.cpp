@@ -320,7 +320,7 @@ TEST_F(AttentionTest, TakesWhatWasMeasured) {
   const Rig rig(device(), {.bucket = 32});
   ops::AttentionParams params = rig.params();
   const std::vector<ops::AttentionForm> forms = rig.forms();
-  ASSERT_GE(forms.size(), 2u);
+  if (forms.size() < 2) GTEST_SKIP() << "the device has one form";
   ops::Tuning tuning;
   params.tuning = &tuning;
   EXPECT_EQ(default_form(device().caps(), params), forms[0]);
