@@ -39,16 +39,19 @@ bool can_loop(const gpu::Caps& caps, const MatmulParams& p, const MatmulForm& f)
          (p.glu == Activation::kNone || f.rows % 2 == 0);
 }
 
-// Registers hold the sums: 24 of them leave room for weights and x where there are 32 registers.
+// Measured on lavapipe. Registers hold the sums: 24 of them leave room for weights and x where there are 32 registers.
+// Formats of much code for each weight do better with fewer rows.
 void list_loop(const gpu::Caps&, const MatmulParams& p, std::vector<MatmulForm>& out) {
   const auto add = [&](uint32_t rows, uint32_t x_rows) {
     out.push_back({.path = MatmulPath::kLoop, .rows = rows, .x_rows = x_rows});
   };
   const uint32_t bucket = p.step.bucket;
-  if (bucket == 1) add(8, 1), add(4, 1), add(16, 1);
-  else if (bucket == 2) add(8, 2), add(4, 2);
+  const bool gated = p.glu != Activation::kNone;
+  const bool bytes = p.w->format == WeightFormat::kQ8_0 || p.w->format == WeightFormat::kQ6_K ||
+                     p.w->format == WeightFormat::kF8 || p.w->format == WeightFormat::kI8;
+  if (bucket == 1) bytes && !gated ? (add(4, 1), add(8, 1)) : (add(8, 1), add(4, 1));
   else if (bucket <= 4) add(4, bucket), add(8, bucket);
-  else add(4, 6), add(4, 4), add(8, 3);
+  else add(gated ? 4 : 3, std::min(bucket, 8u)), add(4, 6), add(4, 4);
 }
 
 Status record_loop(gpu::Recorder& recorder, const MatmulParams& p, const quant::Layout& shape, const MatmulForm& f) {
