@@ -53,25 +53,54 @@ void kv_store_bytes(uint64_t page, KvPart part, uint token, uint lane, bool writ
   if (lane == 0) store_f32(page, part.scales + 4 * token, largest / most * (KV_TYPE == kKvF8 ? e4m3_unit : 1.0));
 }
 
+// The sum over the lanes that share a group of kKvI4.
+vec4 group_sum(vec4 x) {
+  [[unroll]] for (uint mask = 1; mask < min(TEAM, kKvGroup / 8); mask <<= 1) x += subgroupShuffleXor(x, mask);
+  return x;
+}
+vec4 to_nibbles(vec4 x, float inverse) { return clamp(round(x * inverse), 0.0, 15.0); }
+
+// The scale and minimum of a group from its smallest value 0 on: of nine ranges that cut a little off either end, the one
+// whose least-squares fit comes closest. a and b are the lane's values, `exists` 1 for those that there are.
+vec2 fit_group(vec4 a, vec4 b, float range, vec2 exists) {
+  const float kCut = 0.025;
+  const vec4 sums = group_sum(vec4(4 * (exists.x + exists.y), exists.x * dot(a, vec4(1)) + exists.y * dot(b, vec4(1)), 0, 0));
+  vec2 best = vec2(range / 15.0, 0);
+  float closest = -1;
+  for (uint c = 0; c < 9; ++c) {
+    const float low = range * kCut * float(c % 3), high = range * (1.0 - kCut * float(c / 3));
+    const float inverse = range > 0 ? 15.0 / (high - low) : 0;
+    const vec4 qa = to_nibbles(a - low, inverse) * exists.x, qb = to_nibbles(b - low, inverse) * exists.y;
+    // Sums of q, q * q and q * v.
+    const vec4 q = group_sum(vec4(dot(qa + qb, vec4(1)), dot(qa, qa) + dot(qb, qb), dot(qa, a) + dot(qb, b), 0));
+    const float determinant = sums.x * q.y - q.x * q.x;
+    const float scale = (sums.x * q.z - q.x * sums.y) / determinant, minimum = (sums.y - scale * q.x) / sums.x;
+    const float explained = scale * q.z + minimum * sums.y;  // of the sum of squares
+    if (determinant > 0 && explained > closest) best = vec2(scale, minimum), closest = explained;
+  }
+  return best;
+}
+
 // kKvI4: a scale and a minimum for every 32 dims, which are four neighbouring lanes'.
 void kv_store_nibbles(uint64_t page, KvPart part, uint token, uint lane, bool write) {
   [[unroll]] for (uint r = 0; r < kRounds; ++r) {
     const uint octet = lane + r * TEAM;
-    const bool both = 2 * octet + 1 < HEAD_DIM / 4;
-    const vec4 a = clamp(v[2 * r], -65504.0, 65504.0), b = clamp(both ? v[2 * r + 1] : v[2 * r], -65504.0, 65504.0);
-    float low = -largest4(-min(a, b)), high = largest4(max(a, b));
-    if (2 * octet >= HEAD_DIM / 4) low = 65504.0, high = -65504.0;
+    const vec2 exists = vec2(2 * octet < HEAD_DIM / 4, 2 * octet + 1 < HEAD_DIM / 4);
+    const vec4 a = clamp(v[2 * r], -65504.0, 65504.0), b = clamp(v[2 * r + 1], -65504.0, 65504.0);
+    float low = 65504.0, high = -65504.0;
+    if (exists.x > 0) low = -largest4(-a), high = largest4(a);
+    if (exists.y > 0) low = min(low, -largest4(-b)), high = max(high, largest4(b));
     [[unroll]] for (uint mask = 1; mask < min(TEAM, kKvGroup / 8); mask <<= 1) {
       low = min(low, subgroupShuffleXor(low, mask));
       high = max(high, subgroupShuffleXor(high, mask));
     }
-    if (!write || 2 * octet >= HEAD_DIM / 4) continue;
+    const vec2 fit = fit_group(a - low, b - low, max(high - low, 0), exists);
+    if (!write || exists.x == 0) continue;
     // Quantized with what the fp16 numbers will give back.
-    const uint header = to_half2(vec2((high - low) / 15.0, low));
+    const uint header = to_half2(vec2(fit.x, low + fit.y));
     const vec2 group = unpackHalf2x16(header);
     const float inverse = group.x > 0 ? 1.0 / group.x : 0;
-    const uvec4 qa = uvec4(clamp(round((a - group.y) * inverse), 0.0, 15.0));
-    const uvec4 qb = uvec4(clamp(round((b - group.y) * inverse), 0.0, 15.0));
+    const uvec4 qa = uvec4(to_nibbles(a - group.y, inverse)), qb = uvec4(to_nibbles(b - group.y, inverse));
     store_u32(page, part.data + token * kKvTokenBytes + 4 * octet, pack_nibbles(qa) | (pack_nibbles(qb) << 16));
     if (octet % (kKvGroup / 8) == 0)
       store_u32(page, part.scales + token * kKvScaleBytes + octet / (kKvGroup / 8) * 4, header);
