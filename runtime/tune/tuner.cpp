@@ -76,6 +76,16 @@ struct Contender {
   double estimate = 0, seconds = 0;
 };
 
+// Runs `work` with the form marked as being tried, and blames it for a lost device.
+Status while_trying(Database& database, const std::string& form, const std::function<Status()>& work) {
+  LAHAR_TRY(database.trying(form));
+  const Status status = work();
+  if (!status.ok() && status.error().code == ErrorCode::kDeviceLost)
+    LAHAR_TRY(database.quarantine(form, "lost the device: " + status.error().message));
+  LAHAR_TRY(database.trying(""));
+  return status;
+}
+
 // The best one and the default again, in turns, so that a clock that changed meanwhile favours neither.
 Status run_off(gpu::Device& device, const Case& c, Contender& best, Contender& usual, double limit) {
   LAHAR_ASSIGN(Timed a, Timed::create(device, c, *best.candidate, best.estimate));
@@ -123,15 +133,20 @@ Result<TunedCase> tune_case(gpu::Device& device, const Case& c, Database& databa
   }
   for (Contender& contender : contenders) {
     if (options.on_form && !options.on_form(contender.candidate->form)) return Error{ErrorCode::kCancelled, "cancelled"};
-    LAHAR_ASSIGN(Timed timed, Timed::create(device, c, *contender.candidate, contender.estimate));
-    LAHAR_ASSIGN(contender.seconds, timed.measure(kRuns, options.form_seconds));
+    LAHAR_TRY(while_trying(database, contender.candidate->form, [&]() -> Status {
+      LAHAR_ASSIGN(Timed timed, Timed::create(device, c, *contender.candidate, contender.estimate));
+      LAHAR_ASSIGN(contender.seconds, timed.measure(kRuns, options.form_seconds));
+      return {};
+    }));
     contender.estimate = std::min(contender.estimate, contender.seconds);
   }
   // The candidates begin with the default; where that one is out, with what ops take instead.
   Contender usual = contenders.front();
   Contender best = *std::min_element(contenders.begin(), contenders.end(),
                                      [](const Contender& a, const Contender& b) { return a.seconds < b.seconds; });
-  if (best.candidate != usual.candidate) LAHAR_TRY(run_off(device, c, best, usual, options.form_seconds));
+  if (best.candidate != usual.candidate)
+    LAHAR_TRY(
+        while_trying(database, best.candidate->form, [&] { return run_off(device, c, best, usual, options.form_seconds); }));
   if (best.seconds > usual.seconds * (1 - options.least_gain)) best = usual;
   tuned.default_form = usual.candidate->form, tuned.default_seconds = usual.seconds;
   tuned.form = best.candidate->form, tuned.seconds = best.seconds;
