@@ -24,6 +24,7 @@ CLI::App* add_command(CLI::App& program, const std::string& name, const std::str
 void add_bench(CLI::App& program, Action& chosen);
 void add_chat(CLI::App& program, Action& chosen);
 void add_devices(CLI::App& program, Action& chosen);
+void add_doctor(CLI::App& program, Action& chosen);
 void add_inspect(CLI::App& program, Action& chosen);
 void add_kernels(CLI::App& program, Action& chosen);
 void add_logits(CLI::App& program, Action& chosen);
@@ -32,5 +33,6 @@ void add_run(CLI::App& program, Action& chosen);
 void add_synth(CLI::App& program, Action& chosen);
 void add_template(CLI::App& program, Action& chosen);
 void add_tokenize(CLI::App& program, Action& chosen);  // tokenize and detokenize
+void add_tune(CLI::App& program, Action& chosen);
 
 }  // namespace lahar::cli

@@ -28,11 +28,16 @@ void add_model_options(CLI::App& command, ModelOptions& options) {
   command.add_option("--kv", options.kv, "What the KV cache holds (default f16; with --precision f32, f32)")
       ->check(CLI::IsMember({"f16", "bf16", "f32", "int8", "fp8", "int4"}));
   command.add_option("--memory", options.memory_gib, "Device memory to use at most, in GiB")->check(CLI::NonNegativeNumber);
+  command.add_flag("--no-tuning", options.no_tuning,
+                   "Kernels take their default forms, whatever was measured (see lahar tune)");
   command.add_flag("-v,--verbose", options.verbose, "Say what is being done");
 }
 
 Result<OpenOptions> open_options(const ModelOptions& options) {
+  constexpr double kFirstTuning = 2;  // seconds
   OpenOptions open;
+  open.use_tuning = !options.no_tuning;
+  open.first_tuning_seconds = kFirstTuning;
   open.engine.context = options.context;
   open.engine.chunk = options.chunk;
   open.engine.slots = options.slots;

@@ -17,6 +17,7 @@ struct ModelOptions {
   uint32_t context = 0, chunk = 0;
   double memory_gib = 0;
   uint32_t slots = 1;  // sequences at once; no option of its own
+  bool no_tuning = false;
   bool verbose = false;
 };
 
