@@ -134,7 +134,7 @@ Result<HfQuantization> Reader::read() {
 }  // namespace
 
 Result<HfQuantization> read_hf_quantization(const ModelSource& source) {
-  if (source.hf() == nullptr) return HfQuantization{};
+  if (source.hf() == nullptr) return HfQuantization{.block_rows = 1};
   const json& root = source.hf()->config();
   auto found = root.find("quantization_config");
   if (found == root.end() || found->is_null()) return HfQuantization{};

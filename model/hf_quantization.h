@@ -19,8 +19,8 @@ struct HfQuantization {
   uint32_t block_rows = 128, block_cols = 128;  // of a scale of block-quantized fp8
 };
 
-// GGUF, and a folder without a quantization_config: kNone. Errors: kFormat (not what it should be), kUnsupported (a method,
-// a form of it, a number of bits), with the key and its value.
+// GGUF (whose fp8 has scales for each row), and a folder without a quantization_config: kNone. Errors: kFormat (not what it
+// should be), kUnsupported (a method, a form of it, a number of bits), with the key and its value.
 Result<HfQuantization> read_hf_quantization(const ModelSource& source);
 
 }  // namespace lahar

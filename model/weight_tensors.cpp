@@ -91,10 +91,12 @@ Result<MatrixPiece> Resolver::matrix(const std::string& name, uint32_t rows, uin
   piece.cols = cols;
   piece.transposed = transposed;
   piece.runs.push_back({0, rows});
-  if (source_.hf() != nullptr) {
+  if (source_.hf() != nullptr || piece.tensor->dtype == DType::kF8E4M3) {
     for (const char* suffix : {"_scale_inv", "_scale"})
       if (piece.scales == nullptr) piece.scales = source_.find_tensor(weight_of(name) + suffix);
-  } else if (const TensorView* scale = scaled ? source_.find_tensor(name + ".scale") : nullptr; scale != nullptr) {
+  }
+  const bool gguf_scaled = scaled && source_.hf() == nullptr;
+  if (const TensorView* scale = gguf_scaled ? source_.find_tensor(name + ".scale") : nullptr; scale != nullptr) {
     if (scale->dtype != DType::kF32 || scale->data.size() != sizeof(float)) return wrong_shape(*scale, Shape{1});
     std::memcpy(&piece.scale, scale->data.data(), sizeof(float));
   }

@@ -216,6 +216,7 @@ Result<GgufFile> GgufFile::open(const std::filesystem::path& path) {
   file.metadata_ = std::move(parser.metadata());
   file.tensors_ = std::move(parser.tensors());
   file.files_.push_back(std::move(first));
+  file.paths_.push_back(path);
   if (split.count > 1) LAHAR_TRY(file.open_other_parts(path, split.count, split.number));
   LAHAR_TRY(file.index_tensors());
   return file;
@@ -246,6 +247,7 @@ Status GgufFile::open_other_parts(const std::filesystem::path& first, uint64_t c
                                            std::to_string(split.count)};
     std::move(parser.tensors().begin(), parser.tensors().end(), std::back_inserter(tensors_));
     files_.push_back(std::move(mapped).value());
+    paths_.push_back(path);
   }
   if (metadata_.find("split.tensors.count") != nullptr &&
       metadata_.unsigned_integer("split.tensors.count") != std::optional<uint64_t>(tensors_.size()))

@@ -61,6 +61,7 @@ struct GgufEntry {
   std::string_view key;
   GgufType type = GgufType::kU8;
   GgufValue value;
+  std::span<const std::byte> encoded;  // the value as the file has it, nested arrays included
 };
 
 // Key-value pairs in file order. Keys are unique. Views point into the file's bytes. Getters: nullopt where the key is
@@ -106,6 +107,7 @@ class GgufFile {
   const TensorView* find_tensor(std::string_view name) const;
   // The mapped files, for MappedFile::release(); empty when read from memory.
   std::span<const platform::MappedFile> files() const { return files_; }
+  std::span<const std::filesystem::path> paths() const { return paths_; }  // of files()
 
  private:
   friend class detail::GgufParser;
@@ -119,6 +121,7 @@ class GgufFile {
   std::vector<TensorView> tensors_;
   std::vector<uint32_t> by_name_;  // indices into tensors_, sorted by name
   std::vector<platform::MappedFile> files_;
+  std::vector<std::filesystem::path> paths_;
 };
 
 }  // namespace lahar

@@ -131,7 +131,9 @@ Status GgufParser::parse_metadata() {
       return error_at("a key of " + std::to_string(entry.key.size()) + " bytes, 1 to 65535 expected", start);
     key_ = entry.key;
     LAHAR_TRY(read_type(&entry.type));
+    const uint64_t value_start = position_;
     LAHAR_TRY(read_value(entry.type, &entry.value));
+    entry.encoded = bytes_.subspan(value_start, position_ - value_start);
     entries.push_back(std::move(entry));
   }
   key_ = {};

@@ -189,7 +189,13 @@ Status GgufWriter::write(const Sink& sink) const {
 }
 
 Status GgufWriter::write_file(const std::filesystem::path& path, const std::function<bool(uint64_t)>& wrote) const {
-  const std::filesystem::path temporary = path.string() + ".part";
+  const std::filesystem::path temporary = path.string() + ".partial";
+  LAHAR_ASSIGN(const uint64_t size, file_size());
+  std::error_code ec;
+  const auto space = std::filesystem::space(path.has_parent_path() ? path.parent_path() : std::filesystem::path("."), ec);
+  if (!ec && space.available < size)
+    return Error{ErrorCode::kIo, path.string() + ": " + std::to_string(size) + " bytes needed, " +
+                                     std::to_string(space.available) + " free"};
   Status status;
   {
     std::ofstream out(temporary, std::ios::binary | std::ios::trunc);
@@ -206,7 +212,6 @@ Status GgufWriter::write_file(const std::filesystem::path& path, const std::func
     out.close();
     if (status.ok() && !out) status = failed();
   }
-  std::error_code ec;
   if (status.ok()) {
     std::filesystem::rename(temporary, path, ec);
     if (!ec) return {};

@@ -5,10 +5,10 @@
 #include <cmath>
 #include <numbers>
 #include <string>
-#include <system_error>
 #include <thread>
 
 #include "core/quote.h"
+#include "format/gguf_types.h"
 #include "format/synth_blocks.h"
 #include "format/synth_vocabulary.h"
 
@@ -104,15 +104,10 @@ constexpr SynthShape kShapes[] = {
      .experts_used = 4},
 };
 
-struct SynthFormat {
-  DType dtype;
-  uint32_t file_type;  // general.file_type
-};
-constexpr SynthFormat kFormats[] = {{DType::kF32, 0},    {DType::kF16, 1},     {DType::kBF16, 32},  {DType::kQ8_0, 7},
-                                    {DType::kQ4_0, 2},   {DType::kQ4_1, 3},    {DType::kQ5_0, 8},   {DType::kQ5_1, 9},
-                                    {DType::kQ2_K, 10},  {DType::kQ3_K, 11},   {DType::kQ4_K, 14},  {DType::kQ5_K, 16},
-                                    {DType::kQ6_K, 18},  {DType::kIQ4_NL, 25}, {DType::kIQ3_S, 26}, {DType::kIQ4_XS, 30},
-                                    {DType::kTQ1_0, 36}, {DType::kTQ2_0, 37},  {DType::kMXFP4, 38}};
+constexpr DType kFormats[] = {DType::kF32,    DType::kF16,   DType::kBF16,  DType::kQ8_0,   DType::kQ4_0,
+                              DType::kQ4_1,   DType::kQ5_0,  DType::kQ5_1,  DType::kQ2_K,   DType::kQ3_K,
+                              DType::kQ4_K,   DType::kQ5_K,  DType::kQ6_K,  DType::kIQ4_NL, DType::kIQ3_S,
+                              DType::kIQ4_XS, DType::kTQ1_0, DType::kTQ2_0, DType::kMXFP4};
 
 constexpr float kDeviation = 0.02f;      // of weights
 constexpr float kNormDeviation = 0.05f;  // of norms, around 1
@@ -148,7 +143,7 @@ void fill_piece(DType dtype, uint64_t stream, uint64_t first, float mean, float 
 
 class Synthesizer {
  public:
-  Synthesizer(const SynthShape& shape, const SynthFormat& format, const SynthOptions& options)
+  Synthesizer(const SynthShape& shape, DType format, const SynthOptions& options)
       : shape_(shape), format_(format), options_(options) {
     threads_ = options.threads != 0 ? options.threads : std::max(1u, std::thread::hardware_concurrency());
   }
@@ -165,7 +160,7 @@ class Synthesizer {
     const auto key = [&](const char* name) { return arch + "." + name; };
     writer_.add("general.architecture", shape_.architecture);
     writer_.add("general.name", std::string(shape_.name) + " (random weights)");
-    writer_.add("general.file_type", format_.file_type);
+    if (const auto type = detail::gguf_file_type(format_)) writer_.add("general.file_type", *type);
     writer_.add("general.quantization_version", uint32_t{2});
     writer_.add(key("block_count"), shape_.layers);
     writer_.add(key("context_length"), shape_.context);
@@ -206,8 +201,8 @@ class Synthesizer {
       if (shape_.experts > 0) {
         add_random(blk + "ffn_gate_inp.weight", DType::kF32, {shape_.experts, hidden}, 0, kDeviation);
         for (const char* name : {"ffn_gate_exps.weight", "ffn_up_exps.weight"})
-          add_random(blk + name, format_.dtype, {shape_.experts, ffn, hidden}, 0, kDeviation);
-        add_random(blk + "ffn_down_exps.weight", format_.dtype, {shape_.experts, hidden, ffn}, 0, kDeviation);
+          add_random(blk + name, format_, {shape_.experts, ffn, hidden}, 0, kDeviation);
+        add_random(blk + "ffn_down_exps.weight", format_, {shape_.experts, hidden, ffn}, 0, kDeviation);
         continue;
       }
       add_matrix(blk + "ffn_gate.weight", ffn, hidden);
@@ -219,7 +214,7 @@ class Synthesizer {
   }
 
   void add_matrix(const std::string& name, uint64_t rows, uint64_t columns) {
-    add_random(name, format_.dtype, {rows, columns}, 0, kDeviation);
+    add_random(name, format_, {rows, columns}, 0, kDeviation);
   }
   void add_norm(const std::string& name, uint64_t size) { add_random(name, DType::kF32, {size}, 1, kNormDeviation); }
 
@@ -255,7 +250,7 @@ class Synthesizer {
   }
 
   const SynthShape& shape_;
-  const SynthFormat& format_;
+  const DType format_;
   const SynthOptions& options_;
   unsigned threads_ = 1;
   GgufWriter writer_;
@@ -271,7 +266,7 @@ std::vector<std::string_view> synth_shapes() {
 
 std::vector<std::string_view> synth_formats() {
   std::vector<std::string_view> out;
-  for (const SynthFormat& format : kFormats) out.push_back(to_string(format.dtype));
+  for (const DType format : kFormats) out.push_back(to_string(format));
   return out;
 }
 
@@ -285,7 +280,7 @@ Status synthesize(std::string_view shape_name, std::string_view format_name, con
   std::string upper(format_name);
   for (char& c : upper) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
   const auto* format =
-      std::find_if(std::begin(kFormats), std::end(kFormats), [&](const auto& f) { return to_string(f.dtype) == upper; });
+      std::find_if(std::begin(kFormats), std::end(kFormats), [&](DType f) { return to_string(f) == upper; });
   if (format == std::end(kFormats))
     return Error{ErrorCode::kInvalidArgument,
                  "unknown format " + quote(format_name) + ", there are " + joined(synth_formats())};
@@ -295,11 +290,6 @@ Status synthesize(std::string_view shape_name, std::string_view format_name, con
   const std::string what = std::string(shape_name) + " as " + upper;
   auto total = writer.file_size();
   if (!total) return annotate(std::move(total).error(), what);
-  std::error_code ec;
-  const auto space = std::filesystem::space(path.has_parent_path() ? path.parent_path() : std::filesystem::path("."), ec);
-  if (!ec && space.available < *total)
-    return Error{ErrorCode::kIo, path.string() + ": " + std::to_string(*total) + " bytes needed, " +
-                                     std::to_string(space.available) + " free"};
   uint64_t done = 0;
   return writer.write_file(path, [&](uint64_t bytes) {
     done += bytes;
