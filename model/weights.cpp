@@ -2,10 +2,9 @@
 
 #include <algorithm>
 #include <cstring>
-#include <future>
-#include <system_error>
 #include <thread>
 
+#include "core/parallel.h"
 #include "gpu/device.h"
 #include "gpu/transfer.h"
 #include "quant/quantize.h"
@@ -221,29 +220,15 @@ PlaneData part_of(const MatrixPlan& m, std::span<std::byte> planes, uint32_t spa
 // Conversion searches for scales, which takes far longer than the copy: the rows are shared out among threads.
 Status Loader::convert(const MatrixPlan& m, const RowSpan& span, std::span<const std::byte> rows_in) {
   const uint32_t threads = std::clamp(std::thread::hardware_concurrency(), 1u, 16u);
-  const uint32_t share = (span.rows + threads - 1) / threads;
   const size_t in_bytes = rows_in.size() / span.rows;
-  const auto work = [&](uint32_t first) -> Status {
-    const uint32_t rows = std::min(share, span.rows - first);
+  return share_among_threads(span.rows, threads, [&](uint64_t at, uint64_t count) -> Status {
+    const auto first = static_cast<uint32_t>(at), rows = static_cast<uint32_t>(count);
     if (span.piece->packed)
       return repack_rows(m, *span.piece, span.file_row + first, rows, part_of(m, converted_, span.rows, first, rows));
     const auto values = std::span(floats_).subspan(size_t{first} * m.cols, size_t{rows} * m.cols);
     LAHAR_TRY(quant::to_floats(span.piece->tensor->dtype, rows_in.subspan(first * in_bytes, rows * in_bytes), values));
     return quant::quantize_rows(m.format, m.cols, m.group, values, part_of(m, converted_, span.rows, first, rows));
-  };
-  std::vector<std::future<Status>> others;
-  for (uint32_t first = share; first < span.rows; first += share) {
-    // Deferred where no thread can be had: then get() does the work.
-    try {
-      others.push_back(std::async(std::launch::async, work, first));
-    } catch (const std::system_error&) { others.push_back(std::async(std::launch::deferred, work, first)); }
-  }
-  Status result = work(0);
-  for (auto& other : others) {
-    Status status = other.get();
-    if (result.ok() && !status.ok()) result = std::move(status);
-  }
-  return result;
+  });
 }
 
 Status Loader::upload_converted(const PendingMatrix& pending, const RowSpan& span) {

@@ -31,6 +31,13 @@ inline uint16_t float_to_half(float f) {
 
 inline float bf16_to_float(uint16_t b) { return std::bit_cast<float>(uint32_t{b} << 16); }
 
+// Rounds to nearest, ties to even; overflow becomes infinity, NaN a quiet NaN.
+inline uint16_t float_to_bf16(float f) {
+  const uint32_t bits = std::bit_cast<uint32_t>(f);
+  if ((bits & 0x7fffffffu) > 0x7f800000u) return static_cast<uint16_t>(bits >> 16 | 0x40u);
+  return static_cast<uint16_t>((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
+}
+
 // fp8 e4m3 (the "fn" kind): 1 sign, 4 exponent (bias 7), 3 mantissa bits; no infinity, 0x7f and 0xff are NaN; largest 448.
 inline float e4m3_to_float(uint8_t v) {
   const uint32_t sign = uint32_t{v & 0x80u} << 24, rest = v & 0x7fu;
