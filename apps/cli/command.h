@@ -29,6 +29,7 @@ void add_inspect(CLI::App& program, Action& chosen);
 void add_kernels(CLI::App& program, Action& chosen);
 void add_logits(CLI::App& program, Action& chosen);
 void add_perplexity(CLI::App& program, Action& chosen);
+void add_quantize(CLI::App& program, Action& chosen);
 void add_run(CLI::App& program, Action& chosen);
 void add_synth(CLI::App& program, Action& chosen);
 void add_template(CLI::App& program, Action& chosen);

@@ -25,7 +25,7 @@ int run(int argc, char** argv) {
   for (const auto add : {lahar::cli::add_chat, lahar::cli::add_run, lahar::cli::add_devices, lahar::cli::add_inspect,
                          lahar::cli::add_tokenize, lahar::cli::add_template, lahar::cli::add_logits,
                          lahar::cli::add_perplexity, lahar::cli::add_bench, lahar::cli::add_tune, lahar::cli::add_doctor,
-                         lahar::cli::add_synth, lahar::cli::add_kernels})
+                         lahar::cli::add_synth, lahar::cli::add_quantize, lahar::cli::add_kernels})
     add(program, chosen);
   try {
     program.parse(argc, argv);
