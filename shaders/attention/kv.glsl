@@ -8,8 +8,10 @@
 
 const uint kKvF16 = 0, kKvF32 = 1, kKvBF16 = 2, kKvI8 = 3, kKvF8 = 4, kKvI4 = 5;
 const bool kKvBytes = KV_TYPE == kKvI8 || KV_TYPE == kKvF8;  // with an fp32 scale a token
-const uint kKvGroup = 32;                                    // dims of kKvI4 that share a scale and a minimum (two fp16)
+const uint kKvGroup = 32;                                    // dims of kKvI4 that share a word of scales
 const uint kKvGroups = (HEAD_DIM + kKvGroup - 1) / kKvGroup;
+// A last group of at most 16 dims has room for bytes instead of nibbles, and takes it, with scale and minimum in fp16. Its first dim.
+const uint kKvTail = HEAD_DIM % kKvGroup <= kKvGroup / 2 ? HEAD_DIM / kKvGroup * kKvGroup : HEAD_DIM;
 const uint kKvTokenBytes = KV_TYPE == kKvF32   ? HEAD_DIM * 4  // of one KV head, in K and in V
                            : kKvBytes          ? HEAD_DIM
                            : KV_TYPE == kKvI4  ? kKvGroups * (kKvGroup / 2)
@@ -41,6 +43,11 @@ vec4 kv_from_e4m3(uint w) {
   return uintBitsToFloat(((bytes & 0x80u) << 24) | ((bytes & 0x7fu) << 20));
 }
 
+// Sixteen dims of kKvI4 have a scale, a float of 5 bits of exponent and 3 of mantissa, and a zero point in eighths of it. An
+// element is (nibble + y) * x.
+float kv_scale_of(uint code) { return uintBitsToFloat((code << 20) + (107u << 23)); }
+vec2 kv_half_group(uint bits) { return vec2(kv_scale_of(bits & 255u), float(int(bits << 16) >> 24) * 0.125); }
+
 // Dims [4 * quad, 4 * quad + 4) of a token of the page.
 vec4 kv_load4(uint64_t page, KvPart part, uint token, uint quad) {
   const uint data = part.data + token * kKvTokenBytes;
@@ -55,9 +62,15 @@ vec4 kv_load4(uint64_t page, KvPart part, uint token, uint quad) {
   }
   if (KV_TYPE == kKvF8) return kv_from_e4m3(load_u32(page, data + 4 * quad));
   if (KV_TYPE == kKvI4) {
+    const uint scales = load_u32(page, part.scales + token * kKvScaleBytes + quad / 8 * 4);
+    if (4 * quad >= kKvTail) {
+      const uint bytes = load_u32(page, data + kKvTail / 2 + 4 * quad - kKvTail);
+      const vec2 group = unpackHalf2x16(scales);
+      return vec4(uvec4(bytes, bytes >> 8, bytes >> 16, bytes >> 24) & 255u) * group.x + group.y;
+    }
     const uint w = load_u32(page, data + quad / 2 * 4) >> (16 * (quad & 1));
-    const vec2 group = unpackHalf2x16(load_u32(page, part.scales + token * kKvScaleBytes + quad / 8 * 4));
-    return vec4(uvec4(w, w >> 4, w >> 8, w >> 12) & 15u) * group.x + group.y;
+    const vec2 half_group = kv_half_group(scales >> (4 * (quad & 4)));
+    return (vec4(uvec4(w, w >> 4, w >> 8, w >> 12) & 15u) + half_group.y) * half_group.x;
   }
   return from_half4(load_u32x2(page, data + 8 * quad));
 }

@@ -45,15 +45,20 @@ float kv_lane(uint64_t page, KvPart part, uint token, uint i) {
     return uintBitsToFloat(((code & 0x80u) << 24) | ((code & 0x7fu) << 20));
   }
   if (KV_TYPE == kKvI4) {
+    if (LANES * i >= kKvTail) {
+      const vec2 group = unpackHalf2x16(LoadU1(page + uint64_t(part.scales + token * kKvScaleBytes + kKvTail / kKvGroup * 4)).v);
+      return float(lane_u8(data + uint64_t(kKvTail / 2 + LANES * i - kKvTail), n)) * group.x + group.y;
+    }
     // Words of eight dims; the lanes of one word read it together.
     float mine = 0;
     [[unroll]] for (uint w = 0; w < (LANES + 7) / 8; ++w) {
       const uint dim = LANES * i + 8 * w - (LANES * i) % 8;
       if (dim >= HEAD_DIM) break;
       const uint word = LoadU1(data + uint64_t(dim / 2)).v;
-      const vec2 group = unpackHalf2x16(LoadU1(page + uint64_t(part.scales + token * kKvScaleBytes + dim / kKvGroup * 4)).v);
+      const uint scales = LoadU1(page + uint64_t(part.scales + token * kKvScaleBytes + dim / kKvGroup * 4)).v;
+      const vec2 half_group = kv_half_group(scales >> (dim & 16));
       const uint at = LANES * i + lane - dim;
-      const float v = float((word >> (4 * (at & 7))) & 15u) * group.x + group.y;
+      const float v = (float((word >> (4 * (at & 7))) & 15u) + half_group.y) * half_group.x;
       mine = at < 8 && dim + at < HEAD_DIM ? v : mine;
     }
     return mine;

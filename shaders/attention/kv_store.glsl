@@ -8,6 +8,8 @@
 
 vec4 v[2 * kRounds];  // the lane's quads; zeros where the head has none
 
+const float kE4m3Unit = 1.329227995784916e36;  // 2^120: see kv_from_e4m3
+
 uint quad_of(uint lane, uint i) { return 2 * (lane + i / 2 * TEAM) + i % 2; }
 
 float largest4(vec4 v) { return max(max(v.x, v.y), max(v.z, v.w)); }
@@ -32,85 +34,118 @@ uint to_e4m3(float x) {
 uint pack_nibbles(uvec4 n) { return n.x | (n.y << 4) | (n.z << 8) | (n.w << 12); }
 uint pack_bytes(uvec4 b) { return b.x | (b.y << 8) | (b.z << 16) | (b.w << 24); }
 
-// kKvI8 and kKvF8: one scale, from the largest magnitude.
-void kv_store_bytes(uint64_t page, KvPart part, uint token, uint lane, bool write) {
-  float largest = 0;
-  [[unroll]] for (uint i = 0; i < 2 * kRounds; ++i) largest = max(largest, largest4(abs(v[i])));
-  [[unroll]] for (uint mask = 1; mask < TEAM; mask <<= 1) largest = max(largest, subgroupShuffleXor(largest, mask));
-  largest = min(largest, 65504.0);
+float team_sum(float x) {
+  [[unroll]] for (uint mask = 1; mask < TEAM; mask <<= 1) x += subgroupShuffleXor(x, mask);
+  return x;
+}
+float team_max(float x) {
+  [[unroll]] for (uint mask = 1; mask < TEAM; mask <<= 1) x = max(x, subgroupShuffleXor(x, mask));
+  return x;
+}
+
+uvec4 to_e4m3(vec4 x) { return uvec4(to_e4m3(x.x), to_e4m3(x.y), to_e4m3(x.z), to_e4m3(x.w)); }
+
+void store_bytes(uint64_t page, KvPart part, uint token, uint lane, float inverse) {
   const float most = KV_TYPE == kKvI8 ? 127.0 : 448.0;
-  const float inverse = largest > 1e-30 ? most / largest : 0;
-  if (!write) return;
   [[unroll]] for (uint i = 0; i < 2 * kRounds; ++i) {
     const uint quad = quad_of(lane, i);
     if (quad >= HEAD_DIM / 4) continue;
     const vec4 x = clamp(v[i] * inverse, -most, most);
-    const uint word = KV_TYPE == kKvI8 ? pack_bytes(uvec4(ivec4(round(x))) & 0xffu)
-                                       : to_e4m3(x.x) | (to_e4m3(x.y) << 8) | (to_e4m3(x.z) << 16) | (to_e4m3(x.w) << 24);
-    store_u32(page, part.data + token * kKvTokenBytes + 4 * quad, word);
+    const uvec4 codes = KV_TYPE == kKvI8 ? uvec4(ivec4(round(x))) & 0xffu : to_e4m3(x);
+    store_u32(page, part.data + token * kKvTokenBytes + 4 * quad, pack_bytes(codes));
   }
-  const float e4m3_unit = uintBitsToFloat((127u + 120u) << 23);  // 2^120: see kv_from_e4m3
-  if (lane == 0) store_f32(page, part.scales + 4 * token, largest / most * (KV_TYPE == kKvF8 ? e4m3_unit : 1.0));
 }
 
-// The sum over the lanes that share a group of kKvI4.
-vec4 group_sum(vec4 x) {
-  [[unroll]] for (uint mask = 1; mask < min(TEAM, kKvGroup / 8); mask <<= 1) x += subgroupShuffleXor(x, mask);
-  return x;
+// kKvI8: one scale, from the largest magnitude.
+void kv_store_int8(uint64_t page, KvPart part, uint token, uint lane, float largest, bool write) {
+  if (!write) return;
+  store_bytes(page, part, token, lane, largest > 0 ? 127.0 / largest : 0);
+  if (lane == 0) store_f32(page, part.scales + 4 * token, largest / 127.0);
 }
-vec4 to_nibbles(vec4 x, float inverse) { return clamp(round(x * inverse), 0.0, 15.0); }
 
-// The scale and minimum of a group from its smallest value 0 on: of nine ranges that cut a little off either end, the one
-// whose least-squares fit comes closest. a and b are the lane's values, `exists` 1 for those that there are.
-vec2 fit_group(vec4 a, vec4 b, float range, vec2 exists) {
-  const float kCut = 0.025;
-  const vec4 sums = group_sum(vec4(4 * (exists.x + exists.y), exists.x * dot(a, vec4(1)) + exists.y * dot(b, vec4(1)), 0, 0));
-  vec2 best = vec2(range / 15.0, 0);
-  float closest = -1;
-  for (uint c = 0; c < 9; ++c) {
-    const float low = range * kCut * float(c % 3), high = range * (1.0 - kCut * float(c / 3));
-    const float inverse = range > 0 ? 15.0 / (high - low) : 0;
-    const vec4 qa = to_nibbles(a - low, inverse) * exists.x, qb = to_nibbles(b - low, inverse) * exists.y;
-    // Sums of q, q * q and q * v.
-    const vec4 q = group_sum(vec4(dot(qa + qb, vec4(1)), dot(qa, qa) + dot(qb, qb), dot(qa, a) + dot(qb, b), 0));
-    const float determinant = sums.x * q.y - q.x * q.x;
-    const float scale = (sums.x * q.z - q.x * sums.y) / determinant, minimum = (sums.y - scale * q.x) / sums.x;
-    const float explained = scale * q.z + minimum * sums.y;  // of the sum of squares
-    if (determinant > 0 && explained > closest) best = vec2(scale, minimum), closest = explained;
+// kKvF8: the largest numbers make most of the error, which depends on how they happen to fall between two codes: of eight scales
+// within an octave, the one whose least-squares fit comes closest.
+void kv_store_fp8(uint64_t page, KvPart part, uint token, uint lane, float largest, bool write) {
+  float closest = -1, inverse = 0, scale = 0;
+  for (uint c = 0; c < 8; ++c) {
+    const float candidate = largest > 0 ? 448.0 / largest * exp2(float(c) / -8.0) : 0;
+    float products = 0, squares = 0;
+    [[unroll]] for (uint i = 0; i < 2 * kRounds; ++i) {
+      const vec4 q = kv_from_e4m3(pack_bytes(to_e4m3(clamp(v[i] * candidate, -448.0, 448.0)))) * kE4m3Unit;
+      products += dot(q, v[i]);
+      squares += dot(q, q);
+    }
+    products = team_sum(products), squares = team_sum(squares);
+    const float explained = squares > 0 ? products / squares * products : 0;
+    if (explained > closest) closest = explained, inverse = candidate, scale = squares > 0 ? products / squares : 0;
+  }
+  if (!write) return;
+  store_bytes(page, part, token, lane, inverse);
+  if (lane == 0) store_f32(page, part.scales + 4 * token, scale * kE4m3Unit);
+}
+
+vec4 to_levels(vec4 x, float most) { return clamp(round(x), 0.0, most); }
+
+// The scale and zero point of sixteen dims [low, high] of kKvI4: of three scales and eight shifts, what comes closest. a and b are
+// the lane's values, a lane and its neighbour share them.
+uint fit_half_group(vec4 a, vec4 b, float low, float high) {
+  const float least = max((high - low) / 15.0, max(-low / 16.0, high / 30.875));
+  const uint bits = floatBitsToUint(max(least, 1e-6)) >> 20, first = min(max(bits, 107u * 8) - 107u * 8, 253u);
+  uint best = 0;
+  float closest = 1e38;
+  for (uint c = 0; c < 24; ++c) {
+    const uint code = first + c % 3;
+    const float scale = kv_scale_of(code), inverse = 1.0 / scale;
+    const float shift = (float(c / 3) - 3.5) * 0.125;
+    const float zero = clamp(round(8.0 * ((low + high) * 0.5 * inverse - 7.5 + shift)), -128.0, 127.0);
+    const vec4 x = a * inverse - zero * 0.125, y = b * inverse - zero * 0.125;
+    const vec4 off_x = x - to_levels(x, 15), off_y = y - to_levels(y, 15);
+    float off = (dot(off_x, off_x) + dot(off_y, off_y)) * scale * scale;
+    if (TEAM > 1) off += subgroupShuffleXor(off, 1);
+    if (off < closest) closest = off, best = code | ((uint(int(zero)) & 255u) << 8);
   }
   return best;
 }
 
-// kKvI4: a scale and a minimum for every 32 dims, which are four neighbouring lanes'.
+// kKvI4: a lane's eight dims are half of a half group, four neighbouring lanes' a group.
 void kv_store_nibbles(uint64_t page, KvPart part, uint token, uint lane, bool write) {
   [[unroll]] for (uint r = 0; r < kRounds; ++r) {
-    const uint octet = lane + r * TEAM;
-    const vec2 exists = vec2(2 * octet < HEAD_DIM / 4, 2 * octet + 1 < HEAD_DIM / 4);
-    const vec4 a = clamp(v[2 * r], -65504.0, 65504.0), b = clamp(v[2 * r + 1], -65504.0, 65504.0);
-    float low = 65504.0, high = -65504.0;
-    if (exists.x > 0) low = -largest4(-a), high = largest4(a);
-    if (exists.y > 0) low = min(low, -largest4(-b)), high = max(high, largest4(b));
-    [[unroll]] for (uint mask = 1; mask < min(TEAM, kKvGroup / 8); mask <<= 1) {
-      low = min(low, subgroupShuffleXor(low, mask));
-      high = max(high, subgroupShuffleXor(high, mask));
+    const uint octet = lane + r * TEAM, data = part.data + token * kKvTokenBytes;
+    const bool exists = 2 * octet < HEAD_DIM / 4, both = 2 * octet + 1 < HEAD_DIM / 4, bytes = 8 * octet >= kKvTail;
+    // A quad that the head does not have repeats its neighbour.
+    const vec4 a = clamp(v[2 * r], -57000.0, 57000.0), b = clamp(both ? v[2 * r + 1] : v[2 * r], -57000.0, 57000.0);
+    float low = exists ? -largest4(-min(a, b)) : 57000.0, high = exists ? largest4(max(a, b)) : -57000.0;
+    if (TEAM > 1) low = min(low, subgroupShuffleXor(low, 1)), high = max(high, subgroupShuffleXor(high, 1));
+    const uint half_group = fit_half_group(a, b, low, high);
+    const uint other = TEAM > 2 ? subgroupShuffleXor(half_group, 2) : 0;
+    if (!write || !exists) continue;
+    const uint scales = part.scales + token * kKvScaleBytes + octet / (kKvGroup / 8) * 4;
+    if (bytes) {
+      const uint header = to_half2(vec2((high - low) / 255.0, low));
+      const vec2 group = unpackHalf2x16(header);
+      const float inverse = group.x > 0 ? 1.0 / group.x : 0;
+      const uint to = data + kKvTail / 2 + 8 * octet - kKvTail;
+      store_u32(page, to, pack_bytes(uvec4(to_levels((a - group.y) * inverse, 255))));
+      if (both) store_u32(page, to + 4, pack_bytes(uvec4(to_levels((b - group.y) * inverse, 255))));
+      if (8 * octet == kKvTail) store_u32(page, scales, header);
+    } else {
+      const vec2 group = kv_half_group(half_group);
+      const uvec4 qa = uvec4(to_levels(a / group.x - group.y, 15)), qb = uvec4(to_levels(b / group.x - group.y, 15));
+      store_u32(page, data + 4 * octet, pack_nibbles(qa) | (pack_nibbles(qb) << 16));
+      if (octet % (kKvGroup / 8) == 0) store_u32(page, scales, half_group | (other << 16));
     }
-    const vec2 fit = fit_group(a - low, b - low, max(high - low, 0), exists);
-    if (!write || exists.x == 0) continue;
-    // Quantized with what the fp16 numbers will give back.
-    const uint header = to_half2(vec2(fit.x, low + fit.y));
-    const vec2 group = unpackHalf2x16(header);
-    const float inverse = group.x > 0 ? 1.0 / group.x : 0;
-    const uvec4 qa = uvec4(to_nibbles(a - group.y, inverse)), qb = uvec4(to_nibbles(b - group.y, inverse));
-    store_u32(page, part.data + token * kKvTokenBytes + 4 * octet, pack_nibbles(qa) | (pack_nibbles(qb) << 16));
-    if (octet % (kKvGroup / 8) == 0)
-      store_u32(page, part.scales + token * kKvScaleBytes + octet / (kKvGroup / 8) * 4, header);
   }
 }
 
 // Writes v. Every lane of the team calls it.
 void kv_store(uint64_t page, KvPart part, uint token, uint lane, bool write) {
   if (kKvBytes) {
-    kv_store_bytes(page, part, token, lane, write);
+    float largest = 0;
+    [[unroll]] for (uint i = 0; i < 2 * kRounds; ++i) largest = max(largest, largest4(abs(v[i])));
+    largest = min(team_max(largest), 65504.0);
+    if (largest < 1e-30) largest = 0;
+    if (KV_TYPE == kKvI8) kv_store_int8(page, part, token, lane, largest, write);
+    else kv_store_fp8(page, part, token, lane, largest, write);
   } else if (KV_TYPE == kKvI4) {
     kv_store_nibbles(page, part, token, lane, write);
   } else if (write) {

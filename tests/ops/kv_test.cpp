@@ -65,9 +65,17 @@ float TestKv::load(uint32_t slot, uint32_t head, uint32_t index, uint32_t dim, b
     case ops::KvType::kF8:
       return std::bit_cast<float>((byte & 0x80u) << 24 | (byte & 0x7fu) << 20) * std::bit_cast<float>(word(scales));
     case ops::KvType::kI4: {
-      const uint32_t nibble = word(data + dim / 8 * 4) >> (4 * (dim % 8)) & 15;
+      // A last group of at most 16 dims has bytes.
+      const uint32_t tail = shape_.head_dim % 32 <= 16 ? shape_.head_dim / 32 * 32 : shape_.head_dim;
+      const uint32_t quant = dim >= tail ? std::to_integer<uint32_t>(data[tail / 2 + dim - tail])
+                                         : word(data + dim / 8 * 4) >> (4 * (dim % 8)) & 15;
       const std::byte* group = scales + dim / 32 * 4;
-      return static_cast<float>(nibble) * quant::half_to_float(half(group)) + quant::half_to_float(half(group + 2));
+      if (dim >= tail)
+        return static_cast<float>(quant) * quant::half_to_float(half(group)) + quant::half_to_float(half(group + 2));
+      // Sixteen dims have a scale (5 bits of exponent, 3 of mantissa) and a zero point in eighths of it.
+      const std::byte* half_group = group + dim % 32 / 16 * 2;
+      const float scale = std::bit_cast<float>((std::to_integer<uint32_t>(half_group[0]) << 20) + (107u << 23));
+      return (static_cast<float>(quant) + static_cast<int8_t>(half_group[1]) / 8.0f) * scale;
     }
     default: return quant::half_to_float(half(data + 2 * dim));
   }
@@ -89,7 +97,7 @@ void TestKv::fill_token(std::byte* data, std::byte* scales) {
         break;
       }
       case ops::KvType::kI4:
-        if (dim % 2 == 0) put(data + dim / 2, static_cast<uint8_t>(random_()));
+        if (dim % 32 < 16) put(data + dim / 32 * 16 + dim % 32, static_cast<uint8_t>(random_()));
         break;
       default: put(data + 2 * dim, quant::float_to_half(v));
     }
@@ -99,8 +107,15 @@ void TestKv::fill_token(std::byte* data, std::byte* scales) {
   if (shape_.type == ops::KvType::kF8) put(scales, std::ldexp(scale / 448, 120));
   if (shape_.type == ops::KvType::kI4)
     for (uint32_t group = 0; group < scale_bytes_; group += 4) {
-      put(scales + group, quant::float_to_half(scale / 8));
-      put(scales + group + 2, quant::float_to_half(-scale + 0.1f * uniform(random_)));
+      if (group / 4 * 32 + 16 >= shape_.head_dim) {
+        put(scales + group, quant::float_to_half(scale / 128));
+        put(scales + group + 2, quant::float_to_half(-scale + 0.1f * uniform(random_)));
+        continue;
+      }
+      for (uint32_t half = 0; half < 4; half += 2) {
+        put(scales + group + half, static_cast<uint8_t>(136 - random_() % 8));  // 1/8 down to 1/16
+        put(scales + group + half + 1, static_cast<int8_t>(-64 + static_cast<int>(random_() % 16)));
+      }
     }
 }
 

@@ -145,9 +145,11 @@ class Rig {
     switch (case_.kv.type) {
       case KvType::kF16: return std::abs(v) / 2048;  // half an ulp
       case KvType::kBF16: return std::abs(v) / 256;
-      case KvType::kI8: return largest / 127 * 0.501;                           // half a step
-      case KvType::kF8: return std::abs(v) / 16 * 1.001 + largest / 448 / 128;  // half an ulp; half the smallest number
-      case KvType::kI4: return 2 * largest / 15 * 0.501 + largest * 16 / 2048;  // half a step; fp16 scale and minimum
+      case KvType::kI8:
+        return largest / 127 * 0.501;  // half a step
+      // Half an ulp and what the fit takes from all; half the smallest number, with a scale twice the least.
+      case KvType::kF8: return std::abs(v) * 0.11 + largest / 448 / 32;
+      case KvType::kI4: return 2 * largest / 15 * 1.5;  // up to a step, which is up to 1.4 times the least
       default: return 0;
     }
   }
