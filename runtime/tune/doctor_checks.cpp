@@ -29,23 +29,18 @@ class Checks {
   Checks(gpu::Device& device, Database& database, const DoctorOptions& options, DoctorReport& report)
       : device_(device), database_(database), options_(options), report_(report) {}
 
-  Status matmuls(bool common) {
+  // Formats [first, last) of the common ones, or all others.
+  Status common_matmuls(size_t first, size_t last) {
+    for (size_t i = first; i < last && !stopped(); ++i) LAHAR_TRY(matmuls(kCommon[i], true));
+    return {};
+  }
+  Status other_matmuls() {
     for (uint32_t i = 0; i < static_cast<uint32_t>(WeightFormat::kCount) && !stopped(); ++i) {
       const auto format = static_cast<WeightFormat>(i);
-      if ((std::find(kCommon.begin(), kCommon.end(), format) != kCommon.end()) != common || !wanted(format)) continue;
-      MatmulShape shape{.matrix = {format, kRows, kCols, format == WeightFormat::kI4 ? 64u : 0u}};
-      LAHAR_ASSIGN(SampleMatrix sample, SampleMatrix::create(device_, shape.matrix, kOneCopy));
-      const auto matrix = std::make_shared<const SampleMatrix>(std::move(sample));
-      for (const uint32_t bucket : {1u, 5u, 37u}) {
-        if (bucket == 5 && !options_.all_forms) continue;
-        LAHAR_ASSIGN(Case c, make_matmul_case(device_, matrix, shape, bucket));
-        if (!options_.all_forms || !common) keep_first_of_each_path(c);
-        LAHAR_TRY(check("matmul", c));
-      }
+      if (std::find(kCommon.begin(), kCommon.end(), format) == kCommon.end()) LAHAR_TRY(matmuls(format, false));
     }
     return {};
   }
-
   Status gated() {
     MatmulShape shape{.matrix = {WeightFormat::kF16, 2 * kRows, kCols, 0}, .glu = ops::Activation::kSilu};
     if (stopped() || !wanted(WeightFormat::kF16)) return {};
@@ -59,12 +54,13 @@ class Checks {
     return {};
   }
 
-  Status attentions() {
+  // Of the F16 cache, or of the others.
+  Status attentions(bool first) {
     for (uint32_t type = 0; type < static_cast<uint32_t>(ops::KvType::kCount); ++type)
       for (const uint32_t dim : {64u, 128u})
         for (const uint32_t bucket : {1u, 37u}) {
-          const bool first = type == 0;
-          if (stopped() || (!first && dim == 64) || (!options_.all_forms && dim == 128 && first)) continue;
+          if (stopped() || (type == 0) != first || (!first && dim == 64) || (!options_.all_forms && dim == 128 && first))
+            continue;
           const AttentionShape shape{.cache = {static_cast<ops::KvType>(type), 2, dim}, .heads = 6};
           LAHAR_ASSIGN(Case c, make_attention_case(device_, shape, bucket, kContext, kOneCopy));
           if (!options_.all_forms || !first) keep_first_of_each_path(c);
@@ -74,6 +70,20 @@ class Checks {
   }
 
  private:
+  Status matmuls(WeightFormat format, bool common) {
+    if (!wanted(format)) return {};
+    const MatmulShape shape{.matrix = {format, kRows, kCols, format == WeightFormat::kI4 ? 64u : 0u}};
+    LAHAR_ASSIGN(SampleMatrix sample, SampleMatrix::create(device_, shape.matrix, kOneCopy));
+    const auto matrix = std::make_shared<const SampleMatrix>(std::move(sample));
+    for (const uint32_t bucket : {1u, 5u, 37u}) {
+      if (bucket == 5 && !options_.all_forms) continue;
+      LAHAR_ASSIGN(Case c, make_matmul_case(device_, matrix, shape, bucket));
+      if (!options_.all_forms || !common) keep_first_of_each_path(c);
+      LAHAR_TRY(check("matmul", c));
+    }
+    return {};
+  }
+
   bool wanted(WeightFormat format) const {
     return options_.formats.empty() ||
            std::find(options_.formats.begin(), options_.formats.end(), format) != options_.formats.end();
@@ -134,10 +144,13 @@ Status check_kernels(gpu::Device& device, Database& database, const DoctorOption
   LAHAR_TRY(database.begin_trials());
   Checks checks(device, database, options, report);
   const auto run = [&]() -> Status {
-    LAHAR_TRY(checks.matmuls(true));
-    LAHAR_TRY(checks.attentions());
+    // What matters most first: the time may be up.
+    LAHAR_TRY(checks.common_matmuls(0, 1));
+    LAHAR_TRY(checks.attentions(true));
+    LAHAR_TRY(checks.common_matmuls(1, kCommon.size()));
     LAHAR_TRY(checks.gated());
-    return checks.matmuls(false);
+    LAHAR_TRY(checks.attentions(false));
+    return checks.other_matmuls();
   };
   const Status status = run();
   database.end_trials();

@@ -19,7 +19,9 @@ float lossless(ops::KvType type, uint32_t dim, uint32_t random) {
   switch (type) {
     case ops::KvType::kI8: return dim == 0 ? 1.0f : static_cast<float>(static_cast<int>(random % 255) - 127) / 127;
     case ops::KvType::kF8: return dim == 0 ? 1.0f : static_cast<float>(static_cast<int>(random % 15) - 7) / 7;
-    case ops::KvType::kI4: return dim % 32 == 0 ? -1.0f : dim % 32 == 1 ? 1.0f : static_cast<float>(random % 16) / 7.5f - 1;
+    // Steps of a power of two, which its short scales hold.
+    case ops::KvType::kI4:
+      return static_cast<float>(static_cast<int>(dim % 16 == 0 ? 0 : dim % 16 == 1 ? 15 : random % 16) - 8) / 8;
     default: return static_cast<float>(static_cast<int>(random % 129) - 64) / 64;
   }
 }
