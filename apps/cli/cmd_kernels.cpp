@@ -10,7 +10,7 @@ namespace lahar::cli {
 namespace {
 
 struct State {
-  std::string device;
+  std::string device, only;
   bool json = false, all = false, verbose = false;
 };
 
@@ -38,6 +38,7 @@ Status run(const State& state) {
     std::printf("%-24s %-48s %9s %6s %7s %9s %9s\n", "kernel", "variant", "registers", "spills", "shared", "occupancy",
                 "estimate");
   for (const gpu::KernelDesc& desc : ops::kernel_catalogue(device->caps())) {
+    if (!gpu::shader_info(desc.shader).name.starts_with(state.only)) continue;
     const auto result = device->kernels().statistics(desc);
     const gpu::KernelStatistics statistics = result.ok() ? *result : gpu::KernelStatistics{};
     const std::string name(gpu::shader_info(desc.shader).name);
@@ -74,6 +75,7 @@ void add_kernels(CLI::App& program, Action& chosen) {
   CLI::App* command =
       add_command(program, "kernels", "Build every pipeline and show what the driver's compiler says", chosen, run, state);
   command->add_option("--device", state->device, "Device: its number, UUID or a part of its name");
+  command->add_option("--only", state->only, "Kernels alone whose names begin with this");
   command->add_flag("--json", state->json, "As JSON");
   command->add_flag("--all", state->all, "With --json: everything that the driver says, by its own names");
   command->add_flag("-v,--verbose", state->verbose, "Say what is being done");

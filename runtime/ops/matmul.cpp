@@ -37,6 +37,7 @@ const MatmulPathOps& ops_of(MatmulPath path) {
     case MatmulPath::kGemmInt8: return kGemmInt8Ops;
     case MatmulPath::kLine: return kLineOps;
     case MatmulPath::kLoop: return kLoopOps;
+    case MatmulPath::kCoopInt8: return kCoopInt8Ops;
     case MatmulPath::kGemm:
     case MatmulPath::kCount: break;
   }
@@ -57,8 +58,8 @@ std::vector<MatmulPath> preferred_paths(const gpu::Caps& caps, const MatmulParam
   using enum MatmulPath;
   // F32 weights were kept as such for their precision; a CPU driver's matrices are slow.
   if (caps.is_cpu() || p.w->format == quant::WeightFormat::kF32)
-    return {kLoop, kLine, kGemv, kGemm, kCoop, kGemvInt8, kGemmInt8};
-  return {kLoop, kLine, kGemv, kCoop, kGemm, kGemvInt8, kGemmInt8};
+    return {kLoop, kLine, kGemv, kGemm, kCoop, kGemvInt8, kGemmInt8, kCoopInt8};
+  return {kLoop, kLine, kGemv, kCoop, kGemm, kGemvInt8, kGemmInt8, kCoopInt8};
 }
 
 }  // namespace
@@ -132,6 +133,7 @@ void list_matmul_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>& ou
   list_tile_kernels(caps, out);
   list_coop_kernels(caps, out);
   list_int8_kernels(caps, out);
+  list_coop_int8_kernels(caps, out);
   list_x_rows_kernels(caps, out);
   list_line_kernels(caps, out);
   list_loop_kernels(caps, out);

@@ -1,4 +1,4 @@
-#include "ops/matmul_paths.h"
+#include "ops/matmul_coop.h"
 
 namespace lahar::ops {
 namespace {
@@ -26,52 +26,14 @@ std::optional<ShaderId> shader_of(WeightFormat format, const MatmulForm& f) {
   return static_cast<ShaderId>(static_cast<uint16_t>(first) + (found - kMainFormats));
 }
 
-// The kernel's parts are made of 16 x 16 and its tiles 32 deep, or a multiple.
-bool fits(const Shape& s) { return s.m >= 4 && s.n > 0 && s.k >= 4 && 16 % s.m == 0 && 16 % s.n == 0 && 32 % s.k == 0; }
-
-// The largest; all zero without one.
-Shape best_shape(const std::vector<Shape>& shapes) {
-  Shape best;
-  for (const Shape& s : shapes)
-    if (fits(s) && s.m * s.n * s.k > best.m * best.n * best.k) best = s;
-  return best;
-}
-
-MatmulForm with(const Shape& s, uint32_t subgroup, uint32_t tile_m, uint32_t tile_n, uint32_t part_m, uint32_t part_n) {
-  return {.path = MatmulPath::kCoop,
-          .subgroup = subgroup,
-          .tile_m = tile_m,
-          .tile_n = tile_n,
-          .depth = 32,
-          .part_m = part_m,
-          .part_n = part_n,
-          .m = s.m,
-          .n = s.n,
-          .k = s.k};
-}
-
-// Where a driver offers subgroups of 8 or 16 to 32, its matrices are those of the narrowest.
-bool narrow(const gpu::Caps& caps) { return few_registers(caps) && caps.max_subgroup_size >= 32; }
-
-// Narrow tiles are for what would be padding in wide ones; wide ones where there is work for many workgroups. A narrow
-// subgroup has registers for the sums of smaller parts.
 MatmulForm default_coop(const gpu::Caps& caps, uint32_t rows, uint32_t bucket) {
-  const Shape s = best_shape(caps.cooperative_matrix_shapes);
-  const uint32_t subgroup = narrow(caps) ? caps.min_subgroup_size : caps.subgroup_size;
-  if (bucket <= 16) return with(s, subgroup, 64, 16, 16, 16);
-  if (bucket <= 32) return subgroup < 32 ? with(s, subgroup, 64, 32, 16, 16) : with(s, subgroup, 64, 32, 32, 16);
-  if (subgroup < 32) return with(s, subgroup, 64, 64, 16, 16);
-  if (bucket > 64 && uint64_t{rows} * bucket >= uint64_t{128} * 128 * 96 && caps.max_shared_memory >= 49152)
-    return with(s, subgroup, 128, 128, 64, 32);
-  return with(s, subgroup, 64, 64, 32, 32);
+  return default_tile(caps, MatmulPath::kCoop, best_shape(caps.cooperative_matrix_shapes), rows, bucket);
 }
-
-uint32_t invocations(const MatmulForm& f) { return f.tile_m / f.part_m * (f.tile_n / f.part_n) * f.subgroup; }
 
 gpu::KernelDesc describe(WeightFormat format, uint32_t flags, const MatmulForm& f) {
   // fp16 sums need x to be small: at most 1.
   const float range = f.half_sums != 0 ? 1.0f / 256 : 1.0f;
-  const uint32_t lanes = invocations(f);
+  const uint32_t lanes = tile_invocations(f);
   return {.shader = *shader_of(format, f),
           .constants = {lanes,
                         1,
@@ -81,14 +43,6 @@ gpu::KernelDesc describe(WeightFormat format, uint32_t flags, const MatmulForm& 
           .subgroup_size = f.subgroup};
 }
 
-uint64_t shared_bytes(const MatmulForm& f) {
-  const uint64_t tiles = uint64_t{f.tile_m + f.tile_n} * (f.depth + 8) * 2;
-  const uint64_t result = f.elements != 0 ? 0 : uint64_t{f.tile_m / f.part_m} * (f.tile_n / f.part_n) * f.m * f.n * 4;
-  return tiles + result + f.tile_n * 4;
-}
-
-bool power_of_two(uint32_t v) { return v != 0 && (v & (v - 1)) == 0; }
-
 bool can(const gpu::Caps& caps, const MatmulParams& p, const MatmulForm& f) {
   if (p.precision != Precision::kDefault || (p.glu != Activation::kNone && p.logit_rows)) return false;
   const auto id = shader_of(p.w->format, f);
@@ -96,29 +50,14 @@ bool can(const gpu::Caps& caps, const MatmulParams& p, const MatmulForm& f) {
   const gpu::ShaderInfo shader = gpu::shader_info(*id);
   if (shader.spirv.empty() || !caps.has(shader.required_features)) return false;
   const auto& shapes = f.half_sums != 0 ? caps.half_matrix_shapes : caps.cooperative_matrix_shapes;
-  if (std::none_of(shapes.begin(), shapes.end(),
-                   [&](const Shape& s) { return s.m == f.m && s.n == f.n && s.k == f.k && fits(s); }))
-    return false;
-  for (const uint32_t v : {f.tile_m, f.tile_n, f.part_m, f.part_n})
-    if (!power_of_two(v) || v < 16 || v > 256) return false;
-  return f.part_m <= f.tile_m && f.part_n <= f.tile_n && f.part_m * f.part_n <= 64 * 64 &&
-         (f.depth == 32 || f.depth == 64) && can_subgroup(caps, f.subgroup) && invocations(f) / f.subgroup <= 16 &&
-         invocations(f) <= caps.max_workgroup_invocations && shared_bytes(f) <= caps.max_shared_memory &&
-         (f.half_rows == 0 || can_convert(p, RowsKind::kHalf));
+  return can_tile(caps, shapes, f, 2) && (f.half_rows == 0 || can_convert(p, RowsKind::kHalf));
 }
 
 void list(const gpu::Caps& caps, const MatmulParams& p, std::vector<MatmulForm>& out) {
   if (caps.cooperative_matrix_shapes.empty()) return;
-  const uint32_t bucket = p.step.bucket;
-  std::vector<MatmulForm> tiles = {default_coop(caps, p.w->rows, bucket)};
-  const MatmulForm best = tiles[0];
-  const Shape s = best_shape(caps.cooperative_matrix_shapes);
-  if (bucket > 16) tiles.push_back(with(s, best.subgroup, 64, 32, 32, 16));
-  if (bucket > 32) tiles.push_back(with(s, best.subgroup, 64, 64, 32, 32));
-  if (bucket > 64) {
-    tiles.push_back(with(s, best.subgroup, 128, 64, 32, 32));
-    tiles.push_back(with(s, best.subgroup, 128, 128, 64, 32));
-  }
+  const MatmulForm best = default_coop(caps, p.w->rows, p.step.bucket);
+  std::vector<MatmulForm> tiles = {best};
+  for (const MatmulForm& f : other_tiles(caps, best, p.step.bucket)) tiles.push_back(f);
   const auto add = [&](MatmulForm f) {
     out.push_back(f);
     f.half_rows = 1;
@@ -136,20 +75,23 @@ void list(const gpu::Caps& caps, const MatmulParams& p, std::vector<MatmulForm>&
   add(f);
   f = best, f.elements = 1;
   add(f);
+  const auto shaped = [&](const Shape& s) {
+    f = best;
+    f.m = s.m, f.n = s.n, f.k = s.k;
+  };
   if (const Shape half = best_shape(caps.half_matrix_shapes); half.m > 0) {
-    f = with(half, best.subgroup, best.tile_m, best.tile_n, best.part_m, best.part_n);
-    f.half_sums = 1;
+    shaped(half), f.half_sums = 1;
     add(f);
   }
-  for (const Shape& other : caps.cooperative_matrix_shapes)
-    if (fits(other)) add(with(other, best.subgroup, best.tile_m, best.tile_n, best.part_m, best.part_n));
-  for (const uint32_t subgroup : {caps.min_subgroup_size, caps.max_subgroup_size})
-    if (subgroup >= 16) add(with(s, subgroup, best.tile_m, best.tile_n, best.part_m, best.part_n));
+  for (const Shape& other : caps.cooperative_matrix_shapes) shaped(other), add(f);
+  for (const uint32_t subgroup : {caps.min_subgroup_size, caps.max_subgroup_size}) {
+    f = best, f.subgroup = subgroup;
+    if (subgroup >= 16) add(f);
+  }
 }
 
 Status record_plain(gpu::Recorder& recorder, const MatmulParams& p, const quant::Layout& shape, const MatmulForm& f) {
-  const gpu::GroupCount rows = spread_groups(ceil_div(p.w->rows, f.tile_m), recorder.device().caps());
-  const gpu::GroupCount groups{ceil_div(p.step.bucket, f.tile_n), rows.x, rows.y};
+  const gpu::GroupCount groups = tile_groups(recorder.device().caps(), p, f);
   const gpu::KernelDesc kernel = describe(p.w->format, flags_with_tail(p), f);
   if (f.half_rows != 0) {
     LAHAR_ASSIGN(const ConvertedX x, converted_x(recorder, p, RowsKind::kHalf));

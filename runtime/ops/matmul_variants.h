@@ -19,6 +19,7 @@ enum class MatmulPath : uint8_t {
   kGemmInt8,  // integer dot products of int8 rows of x (of x_scratch or x_int8), Precision::kDefault alone
   kLine,      // straight-line code over CPU vectors; any number of rows of x
   kLoop,      // loops over CPU vectors, for drivers that keep uniform values in loops; any number of rows of x
+  kCoopInt8,  // cooperative matrices, int8 operands, for formats with a scale per 32 columns; as kGemmInt8
   kCount,
 };
 

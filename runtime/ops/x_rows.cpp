@@ -11,10 +11,13 @@ namespace {
 using namespace detail;
 
 gpu::KernelDesc describe(const gpu::Caps& caps, RowsKind kind, bool gather) {
-  const uint32_t lanes = subgroups_for(caps, 128) * caps.subgroup_size;
+  const uint32_t subgroup = narrow_subgroup(caps);
   return {.shader = gpu::ShaderId::x_rows,
-          .constants = {lanes, 1, 1, {static_cast<uint32_t>(kind), gather ? params::kMatmulGather : 0}},
-          .subgroup_size = caps.subgroup_size};
+          .constants = {subgroups_of(caps, subgroup, 128, 128) * subgroup,
+                        1,
+                        1,
+                        {static_cast<uint32_t>(kind), gather ? params::kMatmulGather : 0}},
+          .subgroup_size = subgroup};
 }
 
 }  // namespace

@@ -43,9 +43,6 @@ const uint kPitch = kGroups + 2;  // in four halves; the two extra ones spread r
 shared f16vec4 w_tile[TILE_M * kPitch];  // [row][column]
 shared f16vec4 x_tile[TILE_N * kPitch];  // [row of x][column]
 shared float x_inverse[TILE_N];          // takes the scale of a row of x back
-#ifndef ELEMENTS
-shared SUM result[kSubgroups * TM * TN];
-#endif
 
 const uint kFragmentsM = PART_M / TM, kFragmentsN = PART_N / TN;
 const uint kUnitsEach = (TILE_M * kUnits + INVOCATIONS - 1) / INVOCATIONS;
@@ -130,12 +127,7 @@ void store_sum(uint at_row, uint at, float v) {
   if (first_t + at < used && row < p.rows) store_y(first_t + at, row, finish(v * (x_inverse[at] / RANGE), row));
 }
 
-#ifdef ELEMENTS
-SUM store_element(const in uint r, const in uint c, const in SUM v, const in uint m, const in uint n) {
-  store_sum(m + r, n + c, float(v));
-  return v;
-}
-#endif
+#include "matmul/coop_store.glsl"
 
 void main() {
   used = used_rows();
@@ -173,17 +165,6 @@ void main() {
     barrier();  // and read before the next ones are written
   }
 
-  [[unroll]] for (uint f = 0; f < kFragmentsM * kFragmentsN; ++f) {
-    const uint m = part_m + f / kFragmentsN * TM, n = part_n + f % kFragmentsN * TN;
-#ifdef ELEMENTS
-    coopMatPerElementNV(sum[f], sum[f], store_element, m, n);
-#else
-    // [row of x][row of W], so that neighbouring lanes store neighbours.
-    coopMatStore(sum[f], result, gl_SubgroupID * TM * TN, TM, gl_CooperativeMatrixLayoutColumnMajor);
-    barrier();  // the fragment is written before its elements are read
-    for (uint i = gl_SubgroupInvocationID; i < TM * TN; i += gl_SubgroupSize)
-      store_sum(m + i % TM, n + i / TM, float(result[gl_SubgroupID * TM * TN + i]));
-    barrier();  // and read before the next fragment overwrites them
-#endif
-  }
+  [[unroll]] for (uint f = 0; f < kFragmentsM * kFragmentsN; ++f)
+    store_fragment(sum[f], part_m + f / kFragmentsN * TM, part_n + f % kFragmentsN * TN);
 }

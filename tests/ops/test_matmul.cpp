@@ -178,6 +178,7 @@ class Matmul : public GpuTest {
       case MatmulPath::kCoop:
         return 3 * 8192;  // both operands are rounded to fp16, 2^13 times as coarse as fp32
       // x is rounded to a 254th of the largest of 32, which are evenly spread: 2^16.
+      case MatmulPath::kCoopInt8:
       case MatmulPath::kGemvInt8:
       case MatmulPath::kGemmInt8: return 2 * 65536;
       default: return kBound;
@@ -188,17 +189,25 @@ class Matmul : public GpuTest {
     SCOPED_TRACE(c.name());
     MatmulPath last = MatmulPath::kCount;
     for (const MatmulForm& form : ops::matmul_forms(device().caps(), Rig(device(), c).params())) {
-      if ((form.path == MatmulPath::kLine && !c.line) || (form.path == MatmulPath::kCoop && !c.coop)) continue;
+      if ((form.path == MatmulPath::kLine && !c.line) || (on_matrices(form) && !c.coop)) continue;
       const bool int8 = form.path == MatmulPath::kGemvInt8 || form.path == MatmulPath::kGemmInt8;
       if (int8 && !c.line && !c.all_forms) continue;
       if (form.path == last && !c.all_forms) continue;
       last = form.path;
-      SCOPED_TRACE(to_string(form));
-      Rig rig(device(), c);
-      run(device(), [&](gpu::Recorder& r) { return ops::matmul_with(r, rig.params(), form); });
-      rig.check(bound(form, c.cols));
+      check(c, form);
       if (HasFatalFailure() || HasNonfatalFailure()) return;
     }
+  }
+
+  void check(const Case& c, const MatmulForm& form) {
+    SCOPED_TRACE(c.name() + ", " + to_string(form));
+    Rig rig(device(), c);
+    run(device(), [&](gpu::Recorder& r) { return ops::matmul_with(r, rig.params(), form); });
+    rig.check(bound(form, c.cols));
+  }
+
+  static bool on_matrices(const MatmulForm& form) {
+    return form.path == MatmulPath::kCoop || form.path == MatmulPath::kCoopInt8;
   }
 
   // A width that the format can have, near `cols`.
@@ -398,6 +407,65 @@ TEST_F(Matmul, MatrixTiles) {
            .used = bucket - 1,
            .bias = true,
            .coop = true});
+}
+
+// Each way to use matrices once, without the rest of what a product can have along with it.
+TEST_F(Matmul, MatrixForms) {
+  const Case c{.format = WeightFormat::kQ8_0, .rows = 70, .cols = 160, .bucket = 40, .used = 37};
+  const ops::MatmulParams params = Rig(device(), c).params();
+  std::vector<MatmulForm> forms = ops::matmul_forms(device().caps(), params);
+  std::erase_if(forms, [](const MatmulForm& f) { return !on_matrices(f); });
+  if (forms.empty()) GTEST_SKIP() << "needs cooperative matrices";
+  MatmulPath last = MatmulPath::kCount;
+  for (const MatmulForm& form : forms) {
+    // Of the defaults, which other tests run, x as it is; of what differs from them, one kind of x each.
+    if (form.path != last || form.half_rows == 0) check(c, form);
+    last = form.path;
+    if (HasFailure()) return;
+  }
+}
+
+TEST_F(Matmul, MatrixTilesOf128) {
+  Case c{.format = WeightFormat::kQ4_0, .rows = 131, .cols = 96, .bucket = 133, .used = 130, .residual = true};
+  bool any = false;
+  for (MatmulForm form : ops::matmul_forms(device().caps(), Rig(device(), c).params())) {
+    if (!on_matrices(form)) continue;
+    form.tile_m = form.tile_n = 128, form.part_m = form.part_n = 32;
+    if (form.depth != 32 || form.half_sums != 0 || form.elements != 0 ||
+        !ops::can_matmul(device().caps(), Rig(device(), c).params(), form))
+      continue;
+    if (form.path == MatmulPath::kCoop && any) continue;
+    any = true;
+    check(c, form);
+    if (HasFailure() || form.path == MatmulPath::kCoopInt8) return;
+  }
+  if (!any) GTEST_SKIP() << "needs cooperative matrices, and shared memory for such tiles";
+}
+
+TEST_F(Matmul, MatricesOfInt8) {
+  if (device().caps().int8_matrix_shapes.empty()) GTEST_SKIP() << "needs cooperative matrices of int8";
+  const auto form_of = [&](const Case& c) {
+    for (const MatmulForm& f : ops::matmul_forms(device().caps(), Rig(device(), c).params()))
+      if (f.path == MatmulPath::kCoopInt8) return f;
+    return MatmulForm{.path = MatmulPath::kCount};
+  };
+  for (const auto& [format, cols, group] : {std::tuple{WeightFormat::kQ8_0, 1056u, 0u},
+                                            {WeightFormat::kQ4_0, 288u, 0u},
+                                            {WeightFormat::kI8, 45u, 0u},
+                                            {WeightFormat::kI8, 256u, 32u},
+                                            {WeightFormat::kI8, 192u, 96u}}) {
+    Case c{.format = format, .rows = 67, .cols = cols, .bucket = 21, .used = 19, .group = group, .bias = true};
+    MatmulForm form = form_of(c);
+    ASSERT_EQ(form.path, MatmulPath::kCoopInt8) << c.name();
+    check(c, form);
+    form.depth = 64;
+    check(c, form);
+    if (HasFailure()) return;
+  }
+  // Scales that change within 32 columns.
+  EXPECT_EQ(form_of({.format = WeightFormat::kI8, .cols = 96, .group = 48}).path, MatmulPath::kCount);
+  const Case exact{.format = WeightFormat::kQ8_0, .cols = 96, .precision = ops::Precision::kF32};
+  EXPECT_EQ(form_of(exact).path, MatmulPath::kCount);
 }
 
 TEST_F(Matmul, FormsAsText) {
