@@ -27,7 +27,7 @@ std::vector<AttentionPath> preferred_paths(const gpu::Caps& caps, const Attentio
   if (caps.is_cpu())
     return p.step.bucket > 4 ? std::vector{kLanes, kLine, kDecode, kTile, kCoop}
                              : std::vector{kLine, kDecode, kLanes, kTile, kCoop};
-  return {kDecode, kTile, kCoop};
+  return {kDecode, kCoop, kTile};
 }
 
 Status check(const AttentionParams& p, const gpu::Caps& caps) {

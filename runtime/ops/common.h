@@ -33,7 +33,7 @@ struct StepRef {
 };
 
 // The KV pool as ops see it: what K and V are stored as (shaders/attention/kv.glsl has the same numbers). kI8 and kF8 (e4m3)
-// have a scale for each token and head, kI4 a scale and a minimum for each 32 dims of them.
+// have a scale for each token and head, kI4 a word for each 32 dims of them: a scale and a zero point for either half.
 enum class KvType : uint32_t { kF16 = 0, kF32 = 1, kBF16 = 2, kI8 = 3, kF8 = 4, kI4 = 5, kCount = 6 };
 struct KvRef {
   std::span<const gpu::BufferRange> segments;  // all of the pool, for the declared reads and writes

@@ -8,7 +8,7 @@ namespace {
 
 constexpr std::string_view kNames[] = {"f16", "f32", "bf16", "int8", "fp8", "int4"};
 static_assert(std::size(kNames) == static_cast<size_t>(KvType::kCount));
-constexpr uint32_t kGroup = 32;  // dims that share a scale and a minimum in kI4
+constexpr uint32_t kGroup = 32;  // dims that share a word of scales in kI4
 
 }  // namespace
 

@@ -159,7 +159,7 @@ typedef enum lahar_kv {
   LAHAR_KV_F32 = 3,
   LAHAR_KV_INT8 = 4, /* with a scale for each token and head */
   LAHAR_KV_FP8 = 5,  /* e4m3, with the same */
-  LAHAR_KV_INT4 = 6  /* with a scale and a minimum for each 32 elements */
+  LAHAR_KV_INT4 = 6  /* with 32 bits of scales for each 32 elements */
 } lahar_kv;
 
 /* Bytes of the model's files done and in all. Not zero cancels. Called on the thread that opens. */
