@@ -138,7 +138,8 @@ Result<DoctorReport> examine(gpu::Device& device, Database& database, const Doct
   LAHAR_TRY(check_kernels(device, database, options, report));
   report.sections = describe_device(device, database);
   if (options.rates) {
-    const auto rates = measure_device_rates(device);
+    const Status proof = prove_device(device);
+    const auto rates = proof.ok() ? measure_device_rates(device) : Result<DeviceRates>(proof.error());
     ReportSection s{"Measured rates", {}};
     if (rates.ok()) {
       s.rows.emplace_back("copy", fixed(rates->copy / 1e9, 1) + " GB/s");
