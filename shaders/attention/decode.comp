@@ -60,7 +60,7 @@ void attend(uint64_t page, KvPart keys, KvPart values, uint j0, uint first, uint
     [[unroll]] for (uint u = 0; u < kKeys; ++u) {
       float s = score[g * kKeys + u];
       [[unroll]] for (uint mask = 1; mask < TEAM; mask <<= 1) s += subgroupShuffleXor(s, mask);
-      s = capped(s * kv_scale(page, keys, token[u]), p.softcap);
+      s = capped(s * kv_key_scale(page, keys, token[u]), p.softcap);
       const Item item = items[kOneRow ? 0 : g];
       s = item.seen && j0 + u >= item.first && j0 + u <= item.last ? s : kNoScore;
       best = max(best, s);
@@ -178,7 +178,7 @@ void main() {
     total[g] = 0;
     const uint64_t from = p.q + uint64_t(items[g].row) * (4 * p.q_stride);
     [[unroll]] for (uint i = 0; i < LANE_DIMS4; ++i) {
-      q[g * LANE_DIMS4 + i] = has_dims(lane, i) ? load_f32x4(from, 4 * items[g].head * HEAD_DIM + 16 * (lane + i * TEAM)) * p.scale
+      q[g * LANE_DIMS4 + i] = has_dims(lane, i) ? load_f32x4(from, 4 * items[g].head * HEAD_DIM + 16 * (lane + i * TEAM)) * (p.scale * kKvQueryUnit)
                                                 : vec4(0);
       acc[g * LANE_DIMS4 + i] = vec4(0);
     }

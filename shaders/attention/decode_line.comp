@@ -92,7 +92,7 @@ void main() {
   [[unroll]] for (uint g = 0; g < ITEMS; ++g) {
     const uint head = min(first_head + g, end_head - 1);
     [[unroll]] for (uint i = 0; i < kVectors; ++i)
-      q[g * kVectors + i] = lane_f32(q_row + uint64_t(4 * (head * HEAD_DIM + i * LANES)), HEAD_DIM - i * LANES) * p.scale;
+      q[g * kVectors + i] = lane_f32(q_row + uint64_t(4 * (head * HEAD_DIM + i * LANES)), HEAD_DIM - i * LANES) * (p.scale * kKvQueryUnit);
   }
 
   const KvPart keys = kv_part(p.kv, kv_head, false), values = kv_part(p.kv, kv_head, true);
@@ -105,7 +105,7 @@ void main() {
         const float k = kv_lane(page[j / kPageTokens], keys, token[j], i);
         [[unroll]] for (uint g = 0; g < ITEMS; ++g) sum[g * LANES + u] = fma(k, q[g * kVectors + i], sum[g * LANES + u]);
       }
-      const float scale = kv_scale(page[j / kPageTokens], keys, token[j]);
+      const float scale = kv_key_scale(page[j / kPageTokens], keys, token[j]);
       [[unroll]] for (uint g = 0; g < ITEMS; ++g) sum[g * LANES + u] *= scale;
     }
     const uint j = begin + b * LANES + lane;

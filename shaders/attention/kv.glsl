@@ -74,7 +74,11 @@ vec4 kv_load4(uint64_t page, KvPart part, uint token, uint quad) {
   }
   return from_half4(load_u32x2(page, data + 8 * quad));
 }
+// A query times a key as it was loaded could be too small for a float: queries are multiplied by the unit beforehand, and their
+// products with keys by kv_key_scale.
+const float kKvQueryUnit = KV_TYPE == kKvF8 ? 18446744073709551616.0 : 1.0;
 float kv_scale(uint64_t page, KvPart part, uint token) {
   return kKvBytes ? load_f32(page, part.scales + 4 * token) : 1.0;
 }
+float kv_key_scale(uint64_t page, KvPart part, uint token) { return kv_scale(page, part, token) / kKvQueryUnit; }
 #endif

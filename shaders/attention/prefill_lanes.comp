@@ -41,7 +41,7 @@ void attend(uint64_t page, KvPart keys, KvPart values, uint j0, uint lowest, uin
       const vec4 k = kv_load4(page, keys, token[u], i);
       [[unroll]] for (uint r = 0; r < ITEMS; ++r) sum[r] += q[r * kDims4 + i] * k;
     }
-    const float scale = kv_scale(page, keys, token[u]);
+    const float scale = kv_key_scale(page, keys, token[u]);
     [[unroll]] for (uint r = 0; r < ITEMS; ++r)
       score[r * KEYS + u] = ((sum[r].x + sum[r].y) + (sum[r].z + sum[r].w)) * scale;
   }
@@ -83,7 +83,7 @@ void main() {
                          kv_last_index(p.kv));
     const uint64_t from = p.q + uint64_t(items[r].row) * (4 * p.q_stride);
     [[unroll]] for (uint i = 0; i < kDims4; ++i) {
-      q[r * kDims4 + i] = load_f32x4(from, 4 * items[r].head * HEAD_DIM + 16 * i) * p.scale;
+      q[r * kDims4 + i] = load_f32x4(from, 4 * items[r].head * HEAD_DIM + 16 * i) * (p.scale * kKvQueryUnit);
       acc[r * kDims4 + i] = vec4(0);
     }
     highest[r] = kNoScore;
