@@ -29,7 +29,7 @@ shared vec4 k_chunk[kKeys * kRow4];
 shared vec4 scores[kItems * kRow4];  // [item][key], then the weights
 shared float part_highest[kItems * 4];
 shared float factors[kItems];  // what the accumulators are scaled by; at the end 1 / sum
-shared uint item_first[kItems], item_last[kItems];
+shared uvec2 item_keys[kItems];  // first and last that the item sees
 shared uint64_t item_q[kItems], item_y[kItems];  // addresses of the head; y 0: not present
 
 void stage_queries(uint chunk) {
@@ -75,16 +75,15 @@ void main() {
   const uint id = gl_LocalInvocationIndex;
   if (id < kItems) {
     const Item item = tile_item(p.step, tile, id, kv_head, p.window, kv_last_index(p.kv));
-    item_first[id] = item.seen ? item.first : 0xffffffffu;
-    item_last[id] = item.seen ? item.last : 0;
+    item_keys[id] = item.seen ? uvec2(item.first, item.last) : uvec2(0xffffffffu, 0);
     item_q[id] = p.q + uint64_t(item.row) * (4 * p.q_stride) + uint64_t(4 * item.head * HEAD_DIM);
     item_y[id] = item.present ? p.y + uint64_t(item.row) * (4 * p.y_stride) + uint64_t(4 * item.head * HEAD_DIM) : 0;
   }
   barrier();  // the items are written before they are read
   uint lowest = 0xffffffffu, last = 0;
   for (uint i = 0; i < kItems; ++i) {
-    lowest = min(lowest, item_first[i]);
-    last = max(last, item_last[i]);
+    lowest = min(lowest, item_keys[i].x);
+    last = max(last, item_keys[i].y);
   }
 
   const uint row4 = id / 16 * 4, column = id % 16;  // items row4..row4+3; keys column, column+16; dims quad column, +16, ...
@@ -116,7 +115,7 @@ void main() {
     [[unroll]] for (uint r = 0; r < 4; ++r) {
       [[unroll]] for (uint c = 0; c < 2; ++c) {
         const uint key = column + 16 * c, j = j0 + key;
-        const bool seen = j >= item_first[row4 + r] && j <= item_last[row4 + r];
+        const bool seen = j >= item_keys[row4 + r].x && j <= item_keys[row4 + r].y;
         scores[(row4 + r) * kRow4 + key / 4][key % 4] = seen ? capped(score[2 * r + c], p.softcap) : kNoScore;
       }
     }
