@@ -13,6 +13,10 @@
 #include "ops/activation.h"
 #include "ops/norm.h"
 #include "ops/rope.h"
+#include "spec_linear_attention.h"
+#include "spec_mla.h"
+#include "spec_moe.h"
+#include "spec_ssm.h"
 
 namespace lahar {
 
@@ -73,12 +77,27 @@ struct FfnSpec {
   bool down_bias = false;
 };
 
+// What mixes the tokens of a sequence. All but kAttention and kMla keep a recurrent state instead of keys and values.
+enum class Mixer { kNone, kAttention, kMla, kMamba, kMamba2, kDeltaNet, kShortConv, kRwkv4, kRwkv7 };
+constexpr bool is_attention(Mixer mixer) { return mixer == Mixer::kAttention || mixer == Mixer::kMla; }
+
+enum class FfnKind { kNone, kDense, kExperts, kRwkv4, kRwkv7 };
+
 // Sequential:  x += m * post_a(attn(pre_a(x)));   x += m * post_f(ffn(pre_f(x)))
 // Parallel:    x += m * (attn(pre_a(x)) + ffn(pre_f(x))); with shared_norm the ffn reads pre_a(x).
 // where a norm that is absent is the identity, and m is residual_multiplier.
+// "attn" stands for the layer's mixer, "ffn" for its feed-forward block of whatever kind; one that is kNone adds nothing.
 struct LayerSpec {
-  AttentionSpec attention;
-  FfnSpec ffn;
+  Mixer mixer = Mixer::kAttention;
+  FfnKind ffn_kind = FfnKind::kDense;
+  AttentionSpec attention;  // kAttention, kMla; without heads otherwise
+  MlaSpec mla;
+  SsmSpec ssm;
+  DeltaNetSpec delta_net;
+  RwkvSpec rwkv;
+  ShortConvSpec short_conv;
+  FfnSpec ffn;  // kDense
+  MoeSpec moe;  // kExperts
   bool pre_attention_norm = true, post_attention_norm = false, pre_ffn_norm = true, post_ffn_norm = false;
   bool parallel = false;     // post norms are absent then
   bool shared_norm = false;  // only with parallel; pre_ffn_norm is false then

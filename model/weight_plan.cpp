@@ -35,6 +35,7 @@ class Planner {
   Status linear(const LinearTensors& tensors, Role role, LinearPlan& out, uint64_t& bytes);
   Status count_vector(const VectorTensors& vector);
   Status count_norm(const NormTensors& norm);
+  Status block(const BlockTensors& tensors, BlockPlan& out);
 
   const ModelSource& source_;
   const Quantize quantize_;
@@ -183,6 +184,14 @@ Status Planner::count_norm(const NormTensors& norm) {
   return count_vector(norm.bias);
 }
 
+Status Planner::block(const BlockTensors& tensors, BlockPlan& out) {
+  out.linears.resize(tensors.linears.size());
+  for (size_t i = 0; i < out.linears.size(); ++i)
+    LAHAR_TRY(linear(tensors.linears[i], Role::kLinear, out.linears[i], data_.memory.linear));
+  for (const VectorTensors& vector : tensors.vectors) LAHAR_TRY(count_vector(vector));
+  return {};
+}
+
 Status Planner::plan() {
   MemoryNeed& memory = data_.memory;
   LAHAR_TRY(linear(data_.tensors.embedding, Role::kTable, data_.embedding, memory.embedding));
@@ -197,10 +206,13 @@ Status Planner::plan() {
       LAHAR_TRY(count_norm(*norm));
     LAHAR_TRY(count_vector(layer.q_norm));
     LAHAR_TRY(count_vector(layer.k_norm));
+    LAHAR_TRY(block(layer.mixer, plan.mixer));
+    LAHAR_TRY(block(layer.ffn, plan.ffn));
     data_.layers.push_back(std::move(plan));
   }
   LAHAR_TRY(linear(data_.tensors.head, Role::kTable, data_.head, memory.linear));
   LAHAR_TRY(count_norm(data_.tensors.final_norm));
+  LAHAR_TRY(block(data_.tensors.extra, data_.extra));
   if (kept_ > 0)
     log_.warning(source_.name() + ": " + std::to_string(kept_) +
                  " matrices keep their type, their rows do not divide into " + "quantized groups: " + first_kept_ +

@@ -25,14 +25,20 @@ struct LinearPlan {
   VectorTensors bias;
 };
 
+struct BlockPlan {
+  std::vector<LinearPlan> linears;
+};
+
 struct LayerPlan {
   LinearPlan qkv, attention_output, up, down;
+  BlockPlan mixer, ffn;
 };
 
 struct WeightPlan::Data {
   ModelTensors tensors;  // norms and other vectors are used as they are
   LinearPlan embedding, positions, head;
   std::vector<LayerPlan> layers;
+  BlockPlan extra;
   MemoryNeed memory;
   uint64_t source_bytes = 0;
 };

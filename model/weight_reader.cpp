@@ -15,10 +15,13 @@ Status read_vector(const VectorTensors& vector, std::vector<float>& out) {
       out.insert(out.end(), piece.size, 0.0f);
       continue;
     }
-    values.resize(piece.tensor->shape[0]);
+    values.resize(piece.tensor->shape.elements().value_or(0));
     LAHAR_TRY(quant::to_floats(piece.tensor->dtype, piece.tensor->data, values));
     for (const RowRun& run : piece.runs)
-      for (uint32_t i = 0; i < run.rows; ++i) out.push_back(values[run.first + i] * piece.factor + vector.offset);
+      for (uint32_t i = 0; i < run.rows; ++i) {
+        const float value = vector.map == nullptr ? values[run.first + i] : vector.map(values[run.first + i]);
+        out.push_back(value * piece.factor + vector.offset);
+      }
   }
   return {};
 }

@@ -19,8 +19,8 @@ std::string bias_of(std::string_view name) { return std::string(name) + ".bias";
 class Resolver {
  public:
   Resolver(const ModelSource& source, const HfQuantization& quantization, const ModelSpec& spec,
-           const arch::TensorLayout& layout)
-      : source_(source), quantization_(quantization), spec_(spec), layout_(layout) {}
+           const arch::Architecture& architecture, const arch::TensorLayout& layout)
+      : source_(source), quantization_(quantization), spec_(spec), architecture_(architecture), layout_(layout) {}
 
   Result<ModelTensors> resolve();
 
@@ -36,6 +36,8 @@ class Resolver {
   Status fused_qkv(const std::string& name, const AttentionSpec& a, LinearTensors& out) const;
   Status ffn(const std::string& layer, const FfnSpec& f, LayerTensors& out) const;
   Result<LayerTensors> layer(size_t index) const;
+  Result<VectorTensors> vector_of(const std::string& prefix, const VectorRole& role) const;
+  Result<BlockTensors> block(const std::string& prefix, const BlockRoles& roles) const;
 
   bool has_matrix(const std::string& name) const {
     return source_.find_tensor(weight_of(name)) != nullptr || has_packed(source_, name);
@@ -44,6 +46,7 @@ class Resolver {
   const ModelSource& source_;
   const HfQuantization& quantization_;
   const ModelSpec& spec_;
+  const arch::Architecture& architecture_;
   const arch::TensorLayout& layout_;
   std::string root_;
 };
@@ -193,6 +196,42 @@ Status Resolver::ffn(const std::string& layer, const FfnSpec& f, LayerTensors& o
   return {};
 }
 
+// Without the dimensions of 1, which formats add and drop as they like.
+Shape squeezed(const Shape& shape) {
+  Shape out;
+  for (const uint64_t dim : shape.dims())
+    if (dim != 1) out.push_back(dim);
+  return out;
+}
+
+Result<VectorTensors> Resolver::vector_of(const std::string& prefix, const VectorRole& role) const {
+  if (role.name.empty()) return VectorTensors{};
+  const std::string name = prefix + role.name;
+  const TensorView* tensor = source_.find_tensor(name);
+  if (tensor == nullptr) return missing(name);
+  if (squeezed(tensor->shape) != squeezed(role.shape)) return wrong_shape(*tensor, role.shape);
+  const auto size = static_cast<uint32_t>(role.shape.elements().value_or(0));
+  return VectorTensors{{{tensor, {{0, size}}, size}}, size, role.offset, role.map};
+}
+
+Result<BlockTensors> Resolver::block(const std::string& prefix, const BlockRoles& roles) const {
+  BlockTensors out;
+  for (const LinearRole& role : roles.linears) {
+    LinearTensors& tensors = out.linears.emplace_back();
+    for (const MatrixRole& m : role.stacked) {
+      LAHAR_TRY(linear(prefix + m.name, m.rows, m.cols, m.bias, false, tensors));
+      if (m.runs.empty()) continue;
+      tensors.pieces.back().runs = m.runs;
+      if (m.bias && tensors.bias.pieces.back().tensor != nullptr) tensors.bias.pieces.back().runs = m.runs;
+    }
+  }
+  for (const VectorRole& role : roles.vectors) {
+    LAHAR_ASSIGN(VectorTensors tensors, vector_of(prefix, role));
+    out.vectors.push_back(std::move(tensors));
+  }
+  return out;
+}
+
 Result<LayerTensors> Resolver::layer(size_t index) const {
   const LayerSpec& spec = spec_.layers[index];
   const arch::TensorNames& n = layout_.names;
@@ -208,8 +247,13 @@ Result<LayerTensors> Resolver::layer(size_t index) const {
     if (!present) continue;
     LAHAR_ASSIGN(*norm_tensors, norm(prefix + std::string(name)));
   }
-  LAHAR_TRY(qkv(prefix, spec, out));
-  LAHAR_TRY(ffn(prefix, spec.ffn, out));
+  if (spec.mixer == Mixer::kAttention) LAHAR_TRY(qkv(prefix, spec, out));
+  if (spec.ffn_kind == FfnKind::kDense) LAHAR_TRY(ffn(prefix, spec.ffn, out));
+  if (architecture_.roles != nullptr) {
+    const LayerRoles roles = architecture_.roles(spec_, static_cast<uint32_t>(index), source_);
+    LAHAR_ASSIGN(out.mixer, block(prefix, roles.mixer));
+    LAHAR_ASSIGN(out.ffn, block(prefix, roles.ffn));
+  }
   return out;
 }
 
@@ -237,6 +281,7 @@ Result<ModelTensors> Resolver::resolve() {
     LAHAR_ASSIGN(LayerTensors layer_tensors, layer(i));
     out.layers.push_back(std::move(layer_tensors));
   }
+  if (architecture_.extra != nullptr) { LAHAR_ASSIGN(out.extra, block(root_, architecture_.extra(spec_, source_))); }
   return out;
 }
 
@@ -249,7 +294,7 @@ Result<ModelTensors> resolve_tensors(const ModelSource& source, const ModelSpec&
     return Error{ErrorCode::kInvalidArgument, source.name() + ": the spec is of another model"};
   const arch::TensorLayout layout = arch::tensor_layout(*architecture, spec, gguf);
   LAHAR_ASSIGN(const HfQuantization quantization, read_hf_quantization(source));
-  LAHAR_ASSIGN(ModelTensors tensors, Resolver(source, quantization, spec, layout).resolve());
+  LAHAR_ASSIGN(ModelTensors tensors, Resolver(source, quantization, spec, *architecture, layout).resolve());
   tensors.quantization = quantization;
   return tensors;
 }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "arch/architecture.h"
+#include "block_roles.h"
 #include "core/result.h"
 #include "format/model_source.h"
 #include "hf_quantization.h"
@@ -14,10 +15,6 @@
 #include "spec.h"
 
 namespace lahar {
-
-struct RowRun {
-  uint32_t first = 0, rows = 0;  // of the tensor
-};
 
 // Rows of one tensor that become consecutive rows of a matrix.
 struct MatrixPiece {
@@ -42,6 +39,7 @@ struct VectorTensors {
   std::vector<VectorPiece> pieces;  // none: the role is absent
   uint32_t size = 0;
   float offset = 0;  // added to every value
+  float (*map)(float) = nullptr;  // applied before the offset
 };
 
 struct NormTensors {
@@ -54,10 +52,17 @@ struct LinearTensors {
   VectorTensors bias;
 };
 
+// In the order of BlockRoles; what is not there has no pieces.
+struct BlockTensors {
+  std::vector<LinearTensors> linears;
+  std::vector<VectorTensors> vectors;
+};
+
 struct LayerTensors {
   NormTensors pre_attention, post_attention, pre_ffn, post_ffn;
   LinearTensors qkv, attention_output, up, down;
   VectorTensors q_norm, k_norm;
+  BlockTensors mixer, ffn;
 };
 
 struct ModelTensors {
@@ -65,6 +70,7 @@ struct ModelTensors {
   LinearTensors embedding, positions, head;  // positions and head: no pieces where there are none of their own
   NormTensors final_norm;
   std::vector<LayerTensors> layers;
+  BlockTensors extra;
 };
 
 // Errors: kFormat (a tensor that is missing or has the wrong shape: the message has its name and both shapes). The result

@@ -47,6 +47,7 @@ class Loader {
   Status add_linear(const LinearPlan& plan, Linear& out);
   Status add_vector(const VectorTensors& vector, gpu::BufferRange& out);
   Status add_norm(const NormTensors& norm, NormWeights& out);
+  Status add_block(const BlockPlan& plan, const BlockTensors& tensors, BlockWeights& out);
   Status add_layers();
   Status create_blocks();
   gpu::BufferRange range(const Place& place) const { return {*weights_.buffers[place.block], place.offset, place.size}; }
@@ -127,6 +128,14 @@ Status Loader::add_norm(const NormTensors& norm, NormWeights& out) {
   return add_vector(norm.bias, out.bias);
 }
 
+Status Loader::add_block(const BlockPlan& plan, const BlockTensors& tensors, BlockWeights& out) {
+  out.linears.resize(plan.linears.size());
+  out.vectors.resize(tensors.vectors.size());
+  for (size_t i = 0; i < plan.linears.size(); ++i) LAHAR_TRY(add_linear(plan.linears[i], out.linears[i]));
+  for (size_t i = 0; i < tensors.vectors.size(); ++i) LAHAR_TRY(add_vector(tensors.vectors[i], out.vectors[i]));
+  return {};
+}
+
 Status Loader::add_layers() {
   weights_.layers.resize(data_.layers.size());
   for (size_t i = 0; i < data_.layers.size(); ++i) {
@@ -143,6 +152,8 @@ Status Loader::add_layers() {
     LAHAR_TRY(add_linear(plan.up, out.up));
     LAHAR_TRY(add_linear(plan.down, out.down));
     LAHAR_TRY(add_norm(tensors.post_ffn, out.post_ffn));
+    LAHAR_TRY(add_block(plan.mixer, tensors.mixer, out.mixer));
+    LAHAR_TRY(add_block(plan.ffn, tensors.ffn, out.ffn));
   }
   return {};
 }
@@ -281,6 +292,7 @@ Result<ModelWeights> Loader::load() {
   LAHAR_TRY(add_layers());
   LAHAR_TRY(add_linear(data_.head, weights_.head));
   LAHAR_TRY(add_norm(data_.tensors.final_norm, weights_.final_norm));
+  LAHAR_TRY(add_block(data_.extra, data_.tensors.extra, weights_.extra));
   weights_.ropes.resize(spec_.ropes.size());
   for (size_t i = 0; i < spec_.ropes.size(); ++i) {
     const auto& table = spec_.ropes[i].inverse_frequencies;

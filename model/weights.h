@@ -82,6 +82,12 @@ struct NormWeights {
   gpu::BufferRange weight, bias;  // fp32 [hidden]; bias is empty where there is none
 };
 
+// In the order of the block's roles (block_roles.h); what is not there is empty.
+struct BlockWeights {
+  std::vector<Linear> linears;
+  std::vector<gpu::BufferRange> vectors;  // fp32
+};
+
 // Roles that the LayerSpec does not have are empty.
 struct LayerWeights {
   NormWeights pre_attention, post_attention, pre_ffn, post_ffn;
@@ -90,6 +96,7 @@ struct LayerWeights {
   Linear attention_output;          // [hidden, heads * head_dim]
   Linear up;                        // gated: [2 width, hidden], gate then up; else [width, hidden]
   Linear down;                      // [hidden, width]
+  BlockWeights mixer, ffn;          // of other kinds than attention and the dense feed-forward
 };
 
 // Owns the buffers that all its ranges point into. Move-only; the ranges stay valid when it is moved. Immutable after
@@ -100,6 +107,7 @@ struct ModelWeights {
   std::vector<LayerWeights> layers;
   NormWeights final_norm;
   Linear head;                          // [vocabulary, hidden]; where it is tied, the same planes as the embedding
+  BlockWeights extra;                   // of the architecture's own
   std::vector<gpu::BufferRange> ropes;  // fp32 [dims / 2] each, in the order of ModelSpec::ropes
 
   std::vector<std::unique_ptr<gpu::Buffer>> buffers;

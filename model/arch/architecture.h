@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "arch/config.h"
+#include "block_roles.h"
 #include "spec.h"
 
 namespace lahar::arch {
@@ -41,6 +42,10 @@ struct Architecture {
   std::span<const std::string_view> gguf, hf;                             // names by which sources call it
   void (*read)(Config& config, ModelSpec& spec);                          // errors go to config
   void (*adapt)(const ModelSpec& spec, bool gguf, TensorLayout& layout);  // changes what differs from the defaults
+  // The weights of a layer's blocks that are neither attention nor a dense feed-forward; null where there are none.
+  LayerRoles (*roles)(const ModelSpec& spec, uint32_t layer, const ModelSource& source) = nullptr;
+  // Weights beside those of layers, embedding, final norm and head; null where there are none.
+  BlockRoles (*extra)(const ModelSpec& spec, const ModelSource& source) = nullptr;
 };
 
 std::span<const Architecture* const> architectures();

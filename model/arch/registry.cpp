@@ -179,7 +179,7 @@ Result<ModelSpec> read_model_spec(const ModelSource& source, uint32_t context, c
                  source.name() + ": holds no tensors (a vocabulary alone?), so there is nothing to run"};
   arch::Config config(source);
   LAHAR_TRY(read_hf_quantization(source));
-  LAHAR_TRY(check_dense(source, config));
+  if (architecture->roles == nullptr) LAHAR_TRY(check_dense(source, config));
   LAHAR_TRY(refuse_gguf_options(source));
 
   ModelSpec spec;

@@ -50,7 +50,7 @@ Status record_attention(const Forward& f, const LayerSpec& layer, const LayerWei
                                         .precision = f.precision,
                                         .tuning = f.tuning,
                                         .label = "attention"}));
-  return record_output(f, weights.attention_output, layer.post_attention_norm ? &weights.post_attention : nullptr,
+  return record_output(f, weights.attention_output, s.mid, layer.post_attention_norm ? &weights.post_attention : nullptr,
                        layer.residual_multiplier, norms.after, "attention output");
 }
 

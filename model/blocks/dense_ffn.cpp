@@ -41,7 +41,7 @@ Status record_up(const Forward& f, const FfnSpec& spec, const Linear& up, const 
 Status record_dense_ffn(const Forward& f, const LayerSpec& layer, const LayerWeights& weights,
                         const ops::Activations& normed, const BlockNorms& norms) {
   LAHAR_TRY(record_up(f, layer.ffn, weights.up, normed, norms.before));
-  return record_output(f, weights.down, layer.post_ffn_norm ? &weights.post_ffn : nullptr, layer.residual_multiplier,
+  return record_output(f, weights.down, f.scratch.mid, layer.post_ffn_norm ? &weights.post_ffn : nullptr, layer.residual_multiplier,
                        norms.after, "down");
 }
 

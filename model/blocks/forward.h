@@ -19,6 +19,7 @@ struct Scratch {
   ops::Activations mid;        // [bucket, max(heads * head_dim, ffn width)]: input of the projections back to hidden
   gpu::BufferRange converted;  // x of a product, in the type that its kernel wants
   gpu::BufferRange attention;  // partial results of the split decode
+  gpu::BufferRange block;      // what blocks of other kinds than attention and the dense ffn need: BlockKind::scratch_bytes
 };
 
 // Norms of the residual stream before and after a block that its products compute; null: they are done already.
@@ -41,8 +42,8 @@ struct Forward {
 // y = norm(x), with the model's kind and eps.
 Status record_norm(const Forward& f, const NormWeights& weights, const ops::Activations& x, const ops::Activations& y,
                    std::string_view label);
-// The end of a block: x += multiplier * (W mid), through `other` and the post norm where the layer has one.
-Status record_output(const Forward& f, const Linear& projection, const NormWeights* post_norm, float multiplier,
-                     const ops::NormFold* after, std::string_view label);
+// The end of a block: x += multiplier * (W input), through `other` and the post norm where the layer has one.
+Status record_output(const Forward& f, const Linear& projection, const ops::Activations& input,
+                     const NormWeights* post_norm, float multiplier, const ops::NormFold* after, std::string_view label);
 
 }  // namespace lahar

@@ -69,7 +69,7 @@ const ops::NormFold* NormFolds::before_attention(const Forward& f, uint32_t inde
   if (attention_.empty() || index == 0 || f.step.bucket > kFoldRows) return nullptr;
   const ops::NormFold* fold = &attention_[index];
   const LayerSpec& before = f.spec.layers[index - 1];
-  if (before.parallel || before.post_ffn_norm || !fold->weight) return nullptr;
+  if (before.ffn_kind != FfnKind::kDense || before.parallel || before.post_ffn_norm || !fold->weight) return nullptr;
   if (!takes_norm(f, f.weights.layers[index - 1].down, nullptr, fold)) return nullptr;
   if (index == f.spec.layers.size()) {
     const bool takes = takes_norm(f, f.weights.head, fold, nullptr) &&
@@ -77,7 +77,7 @@ const ops::NormFold* NormFolds::before_attention(const Forward& f, uint32_t inde
     return takes ? fold : nullptr;
   }
   const LayerSpec& layer = f.spec.layers[index];
-  if (!layer.pre_attention_norm || layer.parallel) return nullptr;
+  if (layer.mixer != Mixer::kAttention || !layer.pre_attention_norm || layer.parallel) return nullptr;
   return takes_norm(f, f.weights.layers[index].qkv, fold, nullptr) ? fold : nullptr;
 }
 
@@ -86,6 +86,7 @@ const ops::NormFold* NormFolds::before_ffn(const Forward& f, uint32_t index) con
   const ops::NormFold* fold = &ffn_[index];
   const LayerSpec& layer = f.spec.layers[index];
   const LayerWeights& weights = f.weights.layers[index];
+  if (layer.mixer != Mixer::kAttention || layer.ffn_kind != FfnKind::kDense) return nullptr;
   if (layer.parallel || layer.post_attention_norm || !layer.pre_ffn_norm || !fold->weight) return nullptr;
   const ops::Activation glu = layer.ffn.gated ? layer.ffn.activation : ops::Activation::kNone;
   return takes_norm(f, weights.attention_output, nullptr, fold) && takes_norm(f, weights.up, fold, nullptr, glu) ? fold

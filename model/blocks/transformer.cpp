@@ -19,23 +19,31 @@ uint64_t aligned(uint64_t bytes) { return (bytes + kAlignment - 1) / kAlignment 
 // Widths in floats of what Scratch holds.
 struct Widths {
   uint32_t hidden = 0, wide = 0, q = 0, mid = 0;
-  uint64_t converted_bytes = 0, attention_bytes = 0;
+  uint64_t converted_bytes = 0, attention_bytes = 0, block_bytes = 0;
 };
 
 Widths widths_of(const gpu::Caps& caps, const ModelSpec& spec, const TransformerOptions& options) {
   Widths w;
   w.hidden = stride_of(spec.hidden);
+  uint32_t widest = 0;  // input of the other blocks' products
   for (const LayerSpec& layer : spec.layers) {
     const AttentionSpec& a = layer.attention;
     w.q = std::max(w.q, stride_of(a.heads * a.head_dim));
     w.wide = std::max({w.wide, stride_of((a.heads + 2 * a.kv_heads) * a.head_dim),
                        stride_of((layer.ffn.gated ? 2 : 1) * layer.ffn.width)});
     w.mid = std::max(w.mid, stride_of(layer.ffn.width));
-    w.attention_bytes = std::max(
-        w.attention_bytes, ops::attention_scratch_bytes(caps, options.max_bucket, a.heads, a.head_dim, options.max_context));
+    if (a.heads > 0)
+      w.attention_bytes = std::max(w.attention_bytes, ops::attention_scratch_bytes(caps, options.max_bucket, a.heads,
+                                                                                   a.head_dim, options.max_context));
+    for (const BlockKind* kind : {block_kind(layer.mixer), block_kind(layer.ffn_kind)}) {
+      if (kind == nullptr) continue;
+      if (kind->scratch_bytes != nullptr)
+        w.block_bytes = std::max(w.block_bytes, kind->scratch_bytes(caps, spec, layer, options.max_bucket));
+      if (kind->widest_input != nullptr) widest = std::max(widest, kind->widest_input(layer));
+    }
   }
   w.mid = std::max(w.mid, w.q);
-  w.converted_bytes = ops::matmul_scratch_bytes(std::max(w.hidden, w.mid), options.max_bucket);
+  w.converted_bytes = ops::matmul_scratch_bytes(std::max({w.hidden, w.mid, stride_of(widest)}), options.max_bucket);
   return w;
 }
 
@@ -43,7 +51,8 @@ uint64_t activation_bytes(uint32_t rows, uint32_t stride) { return aligned(uint6
 
 uint64_t memory_bytes(const Widths& w, uint32_t rows) {
   return 3 * activation_bytes(rows, w.hidden) + activation_bytes(rows, w.wide) + activation_bytes(rows, w.q) +
-         activation_bytes(rows, w.mid) + aligned(w.converted_bytes) + aligned(std::max<uint64_t>(w.attention_bytes, 16));
+         activation_bytes(rows, w.mid) + aligned(w.converted_bytes) + aligned(w.block_bytes) +
+         aligned(std::max<uint64_t>(w.attention_bytes, 16));
 }
 
 uint64_t logits_bytes(const ModelSpec& spec, const TransformerOptions& options) {
@@ -65,15 +74,15 @@ Status record_norm(const Forward& f, const NormWeights& weights, const ops::Acti
                                 .label = label});
 }
 
-Status record_output(const Forward& f, const Linear& projection, const NormWeights* post_norm, float multiplier,
-                     const ops::NormFold* after, std::string_view label) {
+Status record_output(const Forward& f, const Linear& projection, const ops::Activations& input,
+                     const NormWeights* post_norm, float multiplier, const ops::NormFold* after, std::string_view label) {
   const Scratch& s = f.scratch;
   if (post_norm == nullptr) {
     return record_linear(
-        f.recorder, projection, s.mid, s.x, f.step, f.precision, label,
+        f.recorder, projection, input, s.x, f.step, f.precision, label,
         {.residual = s.x, .residual_scale = multiplier, .y_norm = after, .x_scratch = s.converted, .tuning = f.tuning});
   }
-  LAHAR_TRY(record_linear(f.recorder, projection, s.mid, s.other, f.step, f.precision, label,
+  LAHAR_TRY(record_linear(f.recorder, projection, input, s.other, f.step, f.precision, label,
                           {.x_scratch = s.converted, .tuning = f.tuning}));
   return ops::norm(f.recorder, {.kind = f.spec.norm.kind,
                                 .x = s.other,
@@ -110,6 +119,8 @@ Result<std::unique_ptr<Transformer>> Transformer::create(gpu::Device& device, co
   s.wide = take(w.wide), s.q = take(w.q), s.mid = take(w.mid);
   s.converted = {t->memory_, offset, w.converted_bytes};
   offset += aligned(w.converted_bytes);
+  s.block = {t->memory_, offset, w.block_bytes};
+  offset += aligned(w.block_bytes);
   s.attention = {t->memory_, offset, t->memory_.size() - offset};
   t->logits_ = {t->logits_memory_, stride_of(spec.vocabulary)};
   LAHAR_ASSIGN(t->folds_, NormFolds::create(device, spec, weights, s));
@@ -141,8 +152,32 @@ Status Transformer::record_embedding(gpu::Recorder& recorder, const ops::StepRef
                                .step = step});
 }
 
+// Where the mixer reads: its norm, or x itself.
+Status Transformer::record_mixer(const Forward& f, uint32_t index, const LayerMemory& memory,
+                                 const BlockNorms& norms) const {
+  const LayerSpec& layer = spec_.layers[index];
+  const LayerWeights& weights = weights_.layers[index];
+  const Scratch& s = scratch_;
+  const ops::Activations& normed = layer.pre_attention_norm ? s.normed : s.x;
+  if (layer.pre_attention_norm && norms.before == nullptr)
+    LAHAR_TRY(record_norm(f, weights.pre_attention, s.x, s.normed, "attention norm"));
+  if (layer.parallel && !layer.shared_norm)
+    LAHAR_TRY(record_norm(f, weights.pre_ffn, s.x, s.other, "ffn norm"));  // of the x that attention has not changed yet
+  if (layer.mixer == Mixer::kAttention) return record_attention(f, layer, weights, normed, memory.kv, norms);
+  const BlockKind* kind = block_kind(layer.mixer);
+  return kind == nullptr ? Status{} : kind->record(f, layer, weights, normed, memory);
+}
+
+Status Transformer::record_ffn(const Forward& f, uint32_t index, const ops::Activations& normed, const LayerMemory& memory,
+                               const BlockNorms& norms) const {
+  const LayerSpec& layer = spec_.layers[index];
+  if (layer.ffn_kind == FfnKind::kDense) return record_dense_ffn(f, layer, weights_.layers[index], normed, norms);
+  const BlockKind* kind = block_kind(layer.ffn_kind);
+  return kind == nullptr ? Status{} : kind->record(f, layer, weights_.layers[index], normed, memory);
+}
+
 Status Transformer::record_layer(gpu::Recorder& recorder, const ops::StepRef& step, uint32_t index,
-                                 const ops::KvRef& kv) const {
+                                 const LayerMemory& memory) const {
   const LayerSpec& layer = spec_.layers[index];
   const LayerWeights& weights = weights_.layers[index];
   const Forward f = forward(recorder, step);
@@ -150,18 +185,14 @@ Status Transformer::record_layer(gpu::Recorder& recorder, const ops::StepRef& st
   recorder.set_scope("L" + std::to_string(index) + " ");
 
   const ops::NormFold* before_ffn = folds_->before_ffn(f, index);
-  const BlockNorms attention_norms{folds_->before_attention(f, index), before_ffn};
-  const BlockNorms ffn_norms{before_ffn, folds_->before_attention(f, index + 1)};
-  if (layer.pre_attention_norm && attention_norms.before == nullptr)
-    LAHAR_TRY(record_norm(f, weights.pre_attention, s.x, s.normed, "attention norm"));
-  if (layer.parallel && !layer.shared_norm)
-    LAHAR_TRY(record_norm(f, weights.pre_ffn, s.x, s.other, "ffn norm"));  // of the x that attention has not changed yet
-  LAHAR_TRY(record_attention(f, layer, weights, layer.pre_attention_norm ? s.normed : s.x, kv, attention_norms));
+  LAHAR_TRY(record_mixer(f, index, memory, {folds_->before_attention(f, index), before_ffn}));
 
-  if (layer.parallel) return record_dense_ffn(f, layer, weights, layer.shared_norm ? s.normed : s.other, {});
-  if (!layer.pre_ffn_norm) return record_dense_ffn(f, layer, weights, s.x, ffn_norms);
+  const BlockNorms norms{before_ffn, folds_->before_attention(f, index + 1)};
+  if (layer.ffn_kind == FfnKind::kNone) return {};
+  if (layer.parallel) return record_ffn(f, index, layer.shared_norm ? s.normed : s.other, memory, {});
+  if (!layer.pre_ffn_norm) return record_ffn(f, index, s.x, memory, norms);
   if (before_ffn == nullptr) LAHAR_TRY(record_norm(f, weights.pre_ffn, s.x, s.normed, "ffn norm"));
-  return record_dense_ffn(f, layer, weights, s.normed, ffn_norms);
+  return record_ffn(f, index, s.normed, memory, norms);
 }
 
 Status Transformer::record_head(gpu::Recorder& recorder, const ops::StepRef& step, bool all_rows) const {

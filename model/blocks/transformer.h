@@ -5,6 +5,7 @@
 
 #include <memory>
 
+#include "blocks/block_kinds.h"
 #include "blocks/forward.h"
 #include "blocks/norm_folds.h"
 #include "gpu/commands.h"
@@ -32,7 +33,7 @@ class Transformer {
   uint32_t vocabulary() const { return spec_.vocabulary; }
 
   Status record_embedding(gpu::Recorder& recorder, const ops::StepRef& step) const;
-  Status record_layer(gpu::Recorder& recorder, const ops::StepRef& step, uint32_t layer, const ops::KvRef& kv) const;
+  Status record_layer(gpu::Recorder& recorder, const ops::StepRef& step, uint32_t layer, const LayerMemory& memory) const;
   // Logits of every row (all_rows), or of the rows in StepState::logit_rows.
   Status record_head(gpu::Recorder& recorder, const ops::StepRef& step, bool all_rows) const;
   // Where record_head writes: [rows, vocabulary].
@@ -42,6 +43,9 @@ class Transformer {
   Transformer(const ModelSpec& spec, const ModelWeights& weights, const TransformerOptions& options)
       : spec_(spec), weights_(weights), options_(options) {}
   Forward forward(gpu::Recorder& recorder, const ops::StepRef& step) const;
+  Status record_mixer(const Forward& f, uint32_t index, const LayerMemory& memory, const BlockNorms& norms) const;
+  Status record_ffn(const Forward& f, uint32_t index, const ops::Activations& normed, const LayerMemory& memory,
+                    const BlockNorms& norms) const;
 
   const ModelSpec& spec_;
   const ModelWeights& weights_;

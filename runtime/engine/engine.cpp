@@ -146,7 +146,9 @@ Result<StepTicket> Engine::submit(std::span<const int32_t> tokens, LogitMode mod
   step.runs = {{.slot = kSlot,
                 .first_row = 0,
                 .rows = static_cast<uint32_t>(tokens.size()),
-                .sampled = mode == LogitMode::kSampled ? 1u : 0u}};
+                .sampled = mode == LogitMode::kSampled ? 1u : 0u,
+                .state_read = params::kNoState,
+                .state_write = params::kNoState}};
   step.tokens.assign(tokens.begin(), tokens.end());
   step.states = std::exchange(pending_states_, {});
   const auto pages = table_->pages();

@@ -79,7 +79,9 @@ StepPlan StepBench::prompt_step(std::span<const int32_t> tokens, LogitMode logit
   plan.runs = {{.slot = 0,
                 .first_row = 0,
                 .rows = static_cast<uint32_t>(tokens.size()),
-                .sampled = logits == LogitMode::kSampled ? 1u : 0u}};
+                .sampled = logits == LogitMode::kSampled ? 1u : 0u,
+                .state_read = params::kNoState,
+                .state_write = params::kNoState}};
   plan.tokens.assign(tokens.begin(), tokens.end());
   return plan;
 }
@@ -87,7 +89,7 @@ StepPlan StepBench::prompt_step(std::span<const int32_t> tokens, LogitMode logit
 StepPlan StepBench::decode_step(uint32_t batch) const {
   StepPlan plan;
   for (uint32_t slot = 0; slot < batch; ++slot)
-    plan.runs.push_back({.slot = slot, .first_row = slot, .rows = 1, .sampled = 1});
+    plan.runs.push_back({.slot = slot, .first_row = slot, .rows = 1, .sampled = 1, .state_read = params::kNoState, .state_write = params::kNoState});
   plan.tokens.assign(batch, -1);
   return plan;
 }

@@ -255,7 +255,7 @@ Status StepRunner::record_nodes(gpu::Recorder& recorder, const StepShape& shape,
   record_prepare(recorder, shape, place);
   LAHAR_TRY(transformer_.record_embedding(recorder, step));
   for (uint32_t layer = 0; layer < transformer_.layers(); ++layer) {
-    LAHAR_TRY(transformer_.record_layer(recorder, step, layer, kv_.layer(layer)));
+    LAHAR_TRY(transformer_.record_layer(recorder, step, layer, {.kv = kv_.layer(layer)}));
     if (shape.bucket > kShortStepRows && layer % kLayersPerList == kLayersPerList - 1) LAHAR_TRY(cut());
   }
 

@@ -13,6 +13,7 @@ struct Form {
   uint32_t heads, kv_heads, head_dim, rope_dims;
   RopePairing pairing;
   QkNorm qk_norm;
+  uint32_t norm_flags;
   KvType type;
 };
 
@@ -26,8 +27,19 @@ gpu::KernelDesc describe(const gpu::Caps& caps, const Form& f) {
                         1,
                         1,
                         {subgroups, team, f.heads, f.kv_heads, f.head_dim, f.rope_dims, static_cast<uint32_t>(f.pairing),
-                         static_cast<uint32_t>(f.qk_norm), static_cast<uint32_t>(f.type)}},
+                         static_cast<uint32_t>(f.qk_norm), static_cast<uint32_t>(f.type), f.norm_flags}},
           .subgroup_size = size};
+}
+
+uint32_t norm_flags(const RopeKvParams& p) {
+  using namespace params;
+  uint32_t flags = p.value_norm ? kValueNorm : 0;
+  if (p.qk_norm == QkNorm::kNone) return flags;
+  if (p.qk_norm_kind == NormKind::kLayer) flags |= kQkNormLayer;
+  if (p.qk_norm_bias) flags |= kQkNormBias;
+  if (p.qk_norm_after_rope) flags |= kQkNormAfterRope;
+  if (!p.q_norm) flags |= kQkNormNoWeight;
+  return flags;
 }
 
 Status check(const RopeKvParams& p, const gpu::Caps& caps) {
@@ -46,10 +58,17 @@ Status check(const RopeKvParams& p, const gpu::Caps& caps) {
       return invalid(p.label, "rope_dims of " + std::to_string(p.rope_dims) + " with a head_dim of " + std::to_string(dim));
     LAHAR_TRY(check_vector(p.label, "inverse_frequencies", p.inverse_frequencies, p.rope_dims / 2));
   }
-  if (p.qk_norm != QkNorm::kNone) {
-    const bool full = p.qk_norm == QkNorm::kFull;
-    LAHAR_TRY(check_vector(p.label, "q_norm", p.q_norm, full ? q_width : dim));
-    LAHAR_TRY(check_vector(p.label, "k_norm", p.k_norm, full ? kv_width : dim));
+  if (p.qk_norm == QkNorm::kNone) return {};
+  if (p.qk_norm_after_rope && (p.qk_norm_kind != NormKind::kRms || (p.pairing != RopePairing::kNone && p.magnitude != 1)))
+    return invalid(p.label, "a q/k norm after a rotation that changes what it measures");
+  if (p.qk_norm_bias && !p.q_norm) return invalid(p.label, "a q/k norm with a bias alone");
+  if (static_cast<bool>(p.q_norm) != static_cast<bool>(p.k_norm))
+    return invalid(p.label, "weights for one of q and k alone");
+  if (p.q_norm) {
+    const bool shared = p.qk_norm == QkNorm::kPerHead;
+    const uint32_t times = p.qk_norm_bias ? 2 : 1;
+    LAHAR_TRY(check_vector(p.label, "q_norm", p.q_norm, times * (shared ? dim : q_width)));
+    LAHAR_TRY(check_vector(p.label, "k_norm", p.k_norm, times * (shared ? dim : kv_width)));
   }
   return {};
 }
@@ -69,6 +88,7 @@ Status rope_kv(gpu::Recorder& recorder, const RopeKvParams& p) {
                                                .rope_dims = rotates ? p.rope_dims : 0,
                                                .pairing = rotates ? p.pairing : RopePairing::kNone,
                                                .qk_norm = p.qk_norm,
+                                               .norm_flags = norm_flags(p),
                                                .type = p.kv.type});
   const uint32_t teams = desc.constants.values()[0] / desc.constants.values()[4];
   const uint32_t whole_row = ceil_div(p.heads + 2 * p.kv.kv_heads, teams);
@@ -106,13 +126,14 @@ Status rope_kv(gpu::Recorder& recorder, const RopeKvParams& p) {
 }
 
 void list_rope_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>& out) {
-  const auto add = [&](uint32_t dim, RopePairing pairing, QkNorm qk_norm, KvType type) {
+  const auto add = [&](uint32_t dim, RopePairing pairing, QkNorm qk_norm, KvType type, uint32_t flags = 0) {
     out.push_back(describe(caps, {.heads = 16,
                                   .kv_heads = 4,
                                   .head_dim = dim,
                                   .rope_dims = pairing == RopePairing::kNone ? 0 : dim,
                                   .pairing = pairing,
                                   .qk_norm = qk_norm,
+                                  .norm_flags = flags,
                                   .type = type}));
   };
   for (const uint32_t dim : {64u, 80u, 128u, 256u})
@@ -120,6 +141,9 @@ void list_rope_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>& out)
       add(dim, pairing, QkNorm::kNone, KvType::kF16);
   for (const QkNorm qk_norm : {QkNorm::kNone, QkNorm::kPerHead, QkNorm::kFull})
     for (const KvType type : {KvType::kF16, KvType::kF32}) add(128, RopePairing::kHalves, qk_norm, type);
+  add(128, RopePairing::kHalves, QkNorm::kEachHead, KvType::kF16, params::kQkNormLayer);
+  add(128, RopePairing::kHalves, QkNorm::kPerHead, KvType::kF16, params::kQkNormAfterRope);
+  add(256, RopePairing::kHalves, QkNorm::kPerHead, KvType::kF16, params::kValueNorm);
 }
 
 }  // namespace lahar::ops

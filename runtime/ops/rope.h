@@ -2,6 +2,7 @@
 #pragma once
 
 #include "ops/common.h"
+#include "ops/norm.h"
 
 namespace lahar::ops {
 
@@ -12,8 +13,9 @@ enum class RopePairing : uint32_t {
 };
 enum class QkNorm : uint32_t {
   kNone = 0,
-  kPerHead = 1,  // RMSNorm over each head's head_dim, one weight [head_dim] for all heads
-  kFull = 2,     // RMSNorm over all heads together, weight [heads * head_dim] (OLMo 2)
+  kPerHead = 1,   // over each head's head_dim, one weight [head_dim] for all heads
+  kFull = 2,      // over all heads together, weight [heads * head_dim] (OLMo 2)
+  kEachHead = 3,  // over each head's head_dim, weight [heads * head_dim] (StableLM)
 };
 
 // qkv_t holds q [heads, head_dim], k [kv_heads, head_dim], v [kv_heads, head_dim], each at its offset.
@@ -31,7 +33,11 @@ struct RopeKvParams {
   gpu::BufferRange inverse_frequencies;  // fp32 [rope_dims / 2]
   float magnitude = 1;
   QkNorm qk_norm = QkNorm::kNone;
-  gpu::BufferRange q_norm, k_norm;  // fp32 weights
+  NormKind qk_norm_kind = NormKind::kRms;
+  bool qk_norm_bias = false;        // biases lie behind the weights
+  bool qk_norm_after_rope = false;  // RMS alone, with a magnitude of 1
+  bool value_norm = false;          // RMSNorm of each head's v, without weights, with qk_norm_eps
+  gpu::BufferRange q_norm, k_norm;  // fp32 weights; both empty: ones
   float qk_norm_eps = 1e-6f;
   StepRef step;
   std::string_view label;

@@ -4,10 +4,17 @@
 #include "step.h"
 LAHAR_SHARED_BEGIN
 
+// NORM_FLAGS.
+const uint kQkNormLayer = 1;      // LayerNorm, else RMSNorm
+const uint kQkNormBias = 2;       // biases lie behind the weights
+const uint kQkNormAfterRope = 4;  // weights (and biases) come after the rotation
+const uint kQkNormNoWeight = 8;
+const uint kValueNorm = 16;  // RMSNorm of each head's v, without weights
+
 struct RopeKvPush {
   address_t qkv, q;          // fp32 rows
   address_t frequencies;     // fp32 [rope_dims / 2]
-  address_t q_norm, k_norm;  // fp32 [head_dim] or [heads * head_dim]
+  address_t q_norm, k_norm;  // fp32 [head_dim] or [heads * head_dim], and as many biases
   address_t step;
   KvAddress kv;
   uint q_offset, k_offset, v_offset;  // floats within a row of qkv

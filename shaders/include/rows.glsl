@@ -7,8 +7,6 @@
 layout(buffer_reference, scalar, buffer_reference_align = 4) readonly buffer StepStateRef { StepState v; };
 layout(buffer_reference, scalar, buffer_reference_align = 4) readonly buffer RowRef { Row v; };
 
-const uint kStepRowsOffset = 16 + 16 * kMaxRuns + 4 * kMaxRuns;
-
 uint step_rows(uint64_t step) { return StepStateRef(step).v.n_rows; }
 uint step_runs(uint64_t step) { return min(StepStateRef(step).v.n_runs, kMaxRuns); }
 uint step_logits(uint64_t step) { return min(StepStateRef(step).v.n_logits, kMaxRuns); }

@@ -30,14 +30,18 @@ struct SeqState {
 };
 LAHAR_SHARED_SIZE(SeqState, 48)
 
-// Consecutive rows of one sequence.
+// Consecutive rows of one sequence. Recurrent layers read their state of before the first row from one state slot and write
+// that of after the last row to another: neither is ever both, so that a state stays until the host gives its slot away.
 struct Run {
   uint slot;
   uint first_row;
   uint rows;
-  uint sampled;  // 1: the last row's logits are sampled, and the token becomes the slot's last_token
+  uint sampled;      // 1: the last row's logits are sampled, and the token becomes the slot's last_token
+  uint state_read;   // kNoState: zeros
+  uint state_write;  // kNoState: nothing is written
 };
-LAHAR_SHARED_SIZE(Run, 16)
+LAHAR_SHARED_SIZE(Run, 24)
+const uint kNoState = 0xffffffffu;
 
 // One token of the step. 32 bytes.
 struct Row {
@@ -61,7 +65,9 @@ struct StepState {
   Run runs[kMaxRuns];
   uint logit_rows[kMaxRuns];  // indices of rows
 };
-LAHAR_SHARED_SIZE(StepState, 16 + 16 * 32 + 4 * 32)
+LAHAR_SHARED_SIZE(StepState, 16 + 24 * 32 + 4 * 32)
+const uint kStepLogitRowsOffset = 16 + 24 * kMaxRuns;
+const uint kStepRowsOffset = kStepLogitRowsOffset + 4 * kMaxRuns;
 
 struct PageUpdate {
   uint slot;
@@ -86,7 +92,8 @@ struct StepInput {
   StateUpdate state_updates[kMaxRuns];
   PageUpdate page_updates[kMaxPageUpdates];
 };
-LAHAR_SHARED_SIZE(StepInput, 16 + 16 * 32 + 52 * 32 + 12 * 512)
+LAHAR_SHARED_SIZE(StepInput, 16 + 24 * 32 + 52 * 32 + 12 * 512)
+const uint kStepInputBytes = 16 + 24 * kMaxRuns + 52 * kMaxRuns + 12 * kMaxPageUpdates;
 
 struct PrepareParams {
   address_t step_input;  // StepInput

@@ -121,7 +121,7 @@ void main() {
     const uint y_row = min(first_t + t, p.bucket - 1);
     uint source = y_row;
     if ((FLAGS & kMatmulGather) != 0)
-      source = uniform_value(min(LoadU1(p.step + uint64_t(16 + 16 * kMaxRuns + 4 * min(y_row, kMaxRuns - 1))).v, p.x_rows - 1), 24);
+      source = uniform_value(min(LoadU1(p.step + uint64_t(kStepLogitRowsOffset + 4 * min(y_row, kMaxRuns - 1))).v, p.x_rows - 1), 24);
     x[t] = p.x + uint64_t(source) * uint64_t(4 * p.x_stride) + uint64_t(chunk * (COLS / CHUNKS * 4));
   }
 

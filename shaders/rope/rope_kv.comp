@@ -1,4 +1,4 @@
-// Between the q,k,v projection and attention: q/k RMSNorm, RoPE, q to its buffer, K and V to their pages. A team of TEAM lanes
+// Between the q,k,v projection and attention: q/k norm, RoPE, q to its buffer, K and V to their pages. A team of TEAM lanes
 // does one head at a time, eight dims a lane and round; grid (groups over the heads of a row, rows). Rows that are not valid
 // write no K and V. Pages are written as whole words: no invocation shares one.
 #version 460
@@ -15,6 +15,7 @@ layout(constant_id = 8) const uint ROPE_DIMS = 64;
 layout(constant_id = 9) const uint PAIRING = 1;
 layout(constant_id = 10) const uint QK_NORM = 0;
 layout(constant_id = 11) const uint KV_TYPE = 0;
+layout(constant_id = 12) const uint NORM_FLAGS = 0;
 const uint kRounds = ((HEAD_DIM + 7) / 8 + TEAM - 1) / TEAM;
 #include "attention/kv_store.glsl"
 #include "params_rope.h"
@@ -24,37 +25,59 @@ const uint kRounds = ((HEAD_DIM + 7) / 8 + TEAM - 1) / TEAM;
 layout(push_constant, scalar) uniform Push { RopeKvPush p; };
 
 const uint kNone = 0, kHalves = 1, kInterleaved = 2;
-const uint kPerHead = 1, kFull = 2;
+const uint kPerHead = 1, kFull = 2, kEachHead = 3;
 const uint kHalf = ROPE_DIMS / 2;
 const uint kDims4 = HEAD_DIM / 4;
+const bool kHasWeight = QK_NORM != 0 && (NORM_FLAGS & kQkNormNoWeight) == 0;
+const bool kAfterRope = (NORM_FLAGS & kQkNormAfterRope) != 0;
 
-// x normed, at one dim of a head: `scale` is 1 / rms, `weight` the head's weights.
-float normed1(uint64_t x, uint64_t weight, float scale, uint dim) {
-  const float v = load_f32(x, 4 * dim);
-  return QK_NORM == 0 ? v : v * scale * load_f32(weight, 4 * dim);
+struct HeadNorm {
+  float mean, scale;      // x is normed to (x - mean) * scale
+  uint64_t weight, bias;  // of the head
+};
+
+float weighted1(float v, HeadNorm n, uint dim) {
+  if (kHasWeight) v *= load_f32(n.weight, 4 * dim);
+  if ((NORM_FLAGS & kQkNormBias) != 0) v += load_f32(n.bias, 4 * dim);
+  return v;
 }
-vec4 normed4(uint64_t x, uint64_t weight, float scale, uint dim) {
+vec4 weighted4(vec4 v, HeadNorm n, uint dim) {
+  if (kHasWeight) v *= load_f32x4(n.weight, 4 * dim);
+  if ((NORM_FLAGS & kQkNormBias) != 0) v += load_f32x4(n.bias, 4 * dim);
+  return v;
+}
+
+// x at one dim of a head, normed as far as that comes before the rotation.
+float normed1(uint64_t x, HeadNorm n, uint dim) {
+  const float v = load_f32(x, 4 * dim);
+  if (QK_NORM == 0) return v;
+  const float scaled = (v - n.mean) * n.scale;
+  return kAfterRope ? scaled : weighted1(scaled, n, dim);
+}
+vec4 normed4(uint64_t x, HeadNorm n, uint dim) {
   const vec4 v = load_f32x4(x, 4 * dim);
-  return QK_NORM == 0 ? v : v * scale * load_f32x4(weight, 4 * dim);
+  if (QK_NORM == 0) return v;
+  const vec4 scaled = (v - n.mean) * n.scale;
+  return kAfterRope ? scaled : weighted4(scaled, n, dim);
 }
 
 // Dims [dim, dim + 4) of a head after rotation.
-vec4 rotated(uint64_t x, uint64_t weight, float scale, uint dim, uint position) {
-  const vec4 v = normed4(x, weight, scale, dim);
-  if (PAIRING == kNone || dim >= ROPE_DIMS) return v;
+vec4 rotated(uint64_t x, HeadNorm n, uint dim, uint position) {
+  const vec4 v = normed4(x, n, dim);
+  if (PAIRING == kNone || dim >= ROPE_DIMS) return kAfterRope ? weighted4(v, n, dim) : v;
   vec4 partner = v.yxwz, frequency;
   if (PAIRING == kInterleaved) {
     frequency.xy = load_f32(p.frequencies, 2 * dim).xx;
     frequency.zw = dim + 2 < ROPE_DIMS ? load_f32(p.frequencies, 2 * dim + 4).xx : vec2(0);
   } else if (ROPE_DIMS % 8 == 0) {
     const bool low = dim < kHalf;
-    partner = normed4(x, weight, scale, low ? dim + kHalf : dim - kHalf);
+    partner = normed4(x, n, low ? dim + kHalf : dim - kHalf);
     frequency = load_f32x4(p.frequencies, 4 * (low ? dim : dim - kHalf));
   } else {
     for (uint i = 0; i < 4; ++i) {
       const uint d = min(dim + i, ROPE_DIMS - 1);
       const bool low = d < kHalf;
-      partner[i] = normed1(x, weight, scale, low ? d + kHalf : d - kHalf);
+      partner[i] = normed1(x, n, low ? d + kHalf : d - kHalf);
       frequency[i] = load_f32(p.frequencies, 4 * (low ? d : d - kHalf));
     }
   }
@@ -65,30 +88,46 @@ vec4 rotated(uint64_t x, uint64_t weight, float scale, uint dim, uint position) 
     const float turned = v[i] * cs.x + (first ? -partner[i] : partner[i]) * cs.y;
     result[i] = dim + i < ROPE_DIMS ? turned : v[i];
   }
-  return result;
+  return kAfterRope ? weighted4(result, n, dim) : result;
 }
 
 float sum4(vec4 v) { return (v.x + v.y) + (v.z + v.w); }
 
-// 1 / rms over `width` floats at x, by the whole workgroup.
-float full_scale(uint64_t x, uint width) {
+// Mean and 1 / deviation over `width` floats at x, by the whole workgroup. RMS: the mean counts as 0.
+vec2 full_moments(uint64_t x, uint width) {
+  float mean = 0;
+  if ((NORM_FLAGS & kQkNormLayer) != 0) {
+    vec4 sum = vec4(0);
+    for (uint d = 4 * gl_LocalInvocationIndex; d < width; d += 4 * gl_WorkGroupSize.x) sum += load_f32x4(x, 4 * d);
+    mean = workgroup_sum(sum4(sum)) / float(width);
+  }
   vec4 squares = vec4(0);
   for (uint d = 4 * gl_LocalInvocationIndex; d < width; d += 4 * gl_WorkGroupSize.x) {
-    const vec4 v = load_f32x4(x, 4 * d);
+    const vec4 v = load_f32x4(x, 4 * d) - mean;
     squares += v * v;
   }
-  return inversesqrt(workgroup_sum(sum4(squares)) / float(width) + p.eps);
+  return vec2(mean, inversesqrt(workgroup_sum(sum4(squares)) / float(width) + p.eps));
 }
 
-float head_scale(uint64_t x, uint lane) {
+float team_sum(float v) {
+  for (uint mask = 1; mask < TEAM; mask <<= 1) v += subgroupShuffleXor(v, mask);
+  return v;
+}
+
+// The same of one head, by its team.
+vec2 head_moments(uint64_t x, uint lane, bool centred) {
+  float mean = 0;
+  if (centred) {
+    vec4 sum = vec4(0);
+    for (uint i = lane; i < kDims4; i += TEAM) sum += load_f32x4(x, 16 * i);
+    mean = team_sum(sum4(sum)) / float(HEAD_DIM);
+  }
   vec4 squares = vec4(0);
   for (uint i = lane; i < kDims4; i += TEAM) {
-    const vec4 v = load_f32x4(x, 16 * i);
+    const vec4 v = load_f32x4(x, 16 * i) - mean;
     squares += v * v;
   }
-  float sum = sum4(squares);
-  for (uint mask = 1; mask < TEAM; mask <<= 1) sum += subgroupShuffleXor(sum, mask);
-  return inversesqrt(sum / float(HEAD_DIM) + p.eps);
+  return vec2(mean, inversesqrt(team_sum(sum4(squares)) / float(HEAD_DIM) + p.eps));
 }
 
 void main() {
@@ -100,10 +139,10 @@ void main() {
   const bool write_kv = row.valid != 0 && row.kv_index <= kv_last_index(p.kv);
   const uint64_t page = kv_page(p.kv, row.slot, row.kv_index / kPageTokens);
 
-  float q_scale = 1, k_scale = 1;
+  vec2 q_moments = vec2(0, 1), k_moments = vec2(0, 1);
   if (QK_NORM == kFull) {
-    q_scale = full_scale(qkv + uint64_t(4 * p.q_offset), HEADS * HEAD_DIM);
-    k_scale = full_scale(qkv + uint64_t(4 * p.k_offset), KV_HEADS * HEAD_DIM);
+    q_moments = full_moments(qkv + uint64_t(4 * p.q_offset), HEADS * HEAD_DIM);
+    k_moments = full_moments(qkv + uint64_t(4 * p.k_offset), KV_HEADS * HEAD_DIM);
   }
 
   const uint teams = gl_WorkGroupSize.x / TEAM;
@@ -115,17 +154,25 @@ void main() {
     const uint head = is_q ? unit : is_v ? unit - HEADS - KV_HEADS : unit - HEADS;
     const uint offset = (is_q ? p.q_offset : is_v ? p.v_offset : p.k_offset) + head * HEAD_DIM;
     const uint64_t x = qkv + uint64_t(4 * offset);
-    const uint64_t weight = (is_q ? p.q_norm : p.k_norm) + uint64_t(QK_NORM == kFull ? 4 * head * HEAD_DIM : 0);
-    float scale = is_q ? q_scale : k_scale;
-    if (QK_NORM == kPerHead && !is_v) scale = head_scale(x, lane);
+    HeadNorm n = HeadNorm(0, 1, 0, 0);
+    if (QK_NORM != 0 && !is_v) {
+      vec2 moments = is_q ? q_moments : k_moments;
+      if (QK_NORM != kFull) moments = head_moments(x, lane, (NORM_FLAGS & kQkNormLayer) != 0);
+      const bool own = QK_NORM != kPerHead;  // weights for each head
+      n.mean = moments.x, n.scale = moments.y;
+      n.weight = (is_q ? p.q_norm : p.k_norm) + uint64_t(own ? 4 * head * HEAD_DIM : 0);
+      n.bias = n.weight + uint64_t(own ? 4 * (is_q ? HEADS : KV_HEADS) * HEAD_DIM : 4 * HEAD_DIM);
+    }
+    float v_scale = 1;
+    if ((NORM_FLAGS & kValueNorm) != 0 && is_v) v_scale = head_moments(x, lane, false).y;
     [[unroll]] for (uint i = 0; i < 2 * kRounds; ++i) {
       const uint quad = quad_of(lane, i);
       v[i] = vec4(0);
       if (quad >= kDims4) continue;
       if (is_v)
-        v[i] = load_f32x4(x, 16 * quad);
+        v[i] = load_f32x4(x, 16 * quad) * v_scale;
       else
-        v[i] = rotated(x, weight, scale, 4 * quad, row.position);
+        v[i] = rotated(x, n, 4 * quad, row.position);
       if (is_q) store_f32x4(q_out, 4 * head * HEAD_DIM + 16 * quad, v[i]);
     }
     if (!is_q) kv_store(page, kv_part(p.kv, head, is_v), row.kv_index % kPageTokens, lane, write_kv);

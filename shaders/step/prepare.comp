@@ -18,9 +18,6 @@ layout(buffer_reference, scalar, buffer_reference_align = 4) writeonly buffer Ro
 
 layout(push_constant, scalar) uniform Push { PrepareParams p; };
 
-const uint kStepInputBytes = 16 + 16 * kMaxRuns + 52 * kMaxRuns + 12 * kMaxPageUpdates;
-const uint kStepStateBytes = 16 + 16 * kMaxRuns + 4 * kMaxRuns;
-
 void main() {
   InputRef host = InputRef(p.step_input);
   StatesRef states = StatesRef(p.states);
@@ -60,7 +57,7 @@ void main() {
   }
 
   TokensRef tokens = TokensRef(p.step_input + kStepInputBytes);
-  RowsRef rows = RowsRef(p.step + kStepStateBytes);
+  RowsRef rows = RowsRef(p.step + kStepRowsOffset);
   for (uint t = lane; t < p.bucket; t += lanes) {
     Row row = Row(0, 0, 0, 0, 0, 0, 0, 0);
     for (uint r = 0; r < n_runs && t < n_rows; ++r) {
