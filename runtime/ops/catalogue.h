@@ -20,6 +20,7 @@ void list_norm_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>& out)
 void list_rope_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>& out);
 void list_attention_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>& out);
 void list_activation_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>& out);
+void list_causal_conv_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>& out);
 void list_sample_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>& out);
 
 }  // namespace lahar::ops

@@ -50,7 +50,7 @@ struct Row {
   uint position;  // for RoPE and learned positions
   uint kv_index;  // where its key and value go in the sequence's cache, and the last one it may attend to
   uint valid;     // 0: writes nothing (beyond the limit, or padding)
-  uint reserved0;
+  uint run;       // its run, an index of StepState::runs
   uint reserved1;
   uint reserved2;
 };
@@ -119,7 +119,7 @@ LAHAR_SHARED_SIZE(SampleRecord, 16)
 // Where keys and values lie. A page holds kPageTokens tokens of every layer:
 //   page: [layer][K | V | scales]; K and V [kv_head][token][dim] in the cache's type, scales [kv_head][K | V][token]
 // `layer_offset` is the byte in a page where this layer's K begins, `value_offset` where its V begins; the scales follow V,
-// which is as large as K.
+// which is as large as K. Where values are dims of the keys there is no V: [K | scales], scales at `value_offset`, [kv_head][token].
 // Page p lies at segments[p / pages_per_segment] + (p % pages_per_segment) * page_bytes.
 struct KvAddress {
   address_t segments;  // of uint64_t bases

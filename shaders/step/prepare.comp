@@ -64,6 +64,7 @@ void main() {
       const Run run = host.v.runs[r];
       if (t < run.first_row || t - run.first_row >= run.rows) continue;
       row.slot = min(run.slot, p.slots - 1);
+      row.run = r;
       const SeqState state = states.v[row.slot];
       row.position = state.position + (t - run.first_row);
       row.kv_index = row.position;
