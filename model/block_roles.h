@@ -12,6 +12,7 @@ namespace lahar {
 
 struct RowRun {
   uint32_t first = 0, rows = 0;  // of the tensor
+  uint32_t step = 1;             // from one row to the next
 };
 
 // One tensor of a stacked matrix. Names are as the file has them, behind the layer's prefix.
@@ -25,13 +26,31 @@ struct MatrixRole {
 // y = W x + b, of tensors that lie one behind the other.
 struct LinearRole {
   std::vector<MatrixRole> stacked;
+  bool keep_type = false;  // is not quantized while it is loaded
+};
+
+// One matrix that every expert of a layer has. A file holds them in one tensor of three dimensions ([experts, rows, cols]),
+// or in a tensor each.
+struct ExpertMatrixRole {
+  std::string all;            // the tensor of all, without ".weight"; empty: there is none
+  std::string before, after;  // a tensor each: before + the expert's number + after, without ".weight"
+  uint32_t rows = 0, cols = 0;
+  bool bias = false;
+  bool transposed = false;   // [experts, cols, rows], or [cols, rows] each
+  bool scaled = false;       // a GGUF's factor of every expert (".scale") counts
+  std::vector<RowRun> runs;  // as MatrixRole's
+};
+
+struct ExpertRoles {
+  uint32_t experts = 0;                    // 0: the block has none
+  std::vector<ExpertMatrixRole> up, down;  // up: gate and up, or up alone
 };
 
 // fp32 values of one tensor, flat. Dimensions of 1 do not count in the check of the shape.
 struct VectorRole {
   std::string name;  // in full, with ".weight" or what else it ends with
   Shape shape;
-  float offset = 0;                // added to every value
+  float offset = 0;               // added to every value
   float (*map)(float) = nullptr;  // applied to every value before the offset; null: none
 };
 
@@ -39,6 +58,7 @@ struct VectorRole {
 struct BlockRoles {
   std::vector<LinearRole> linears;
   std::vector<VectorRole> vectors;
+  ExpertRoles experts;
 };
 
 struct LayerRoles {

@@ -99,8 +99,7 @@ Status ExpertResolver::add_stacked(const ExpertMatrixRole& role, const std::stri
                                    Member member) {
   LAHAR_TRY(check(tensor, role.transposed ? Shape{experts_, role.cols, role.rows} : Shape{experts_, role.rows, role.cols}));
   const TensorView* scales = nullptr;
-  if (source_.hf() != nullptr || tensor.dtype == DType::kF8E4M3)
-    scales = find_any(tensor.name, {"_scale_inv", "_scale"});
+  if (source_.hf() != nullptr || tensor.dtype == DType::kF8E4M3) scales = find_any(tensor.name, {"_scale_inv", "_scale"});
   if (scales != nullptr && (scales->shape.rank() < 2 || scales->shape[0] != experts_))
     return Error{ErrorCode::kFormat, source_.name() + ": tensor '" + scales->name + "': expected " +
                                          std::to_string(experts_) + " experts, found shape " + scales->shape.to_string()};

@@ -35,6 +35,11 @@ class Finder {
   }
 
   Result<std::optional<MatrixPiece>> find();
+  Result<MatrixPiece> fp4(const TensorView& tensor, const TensorView& scales) {
+    LAHAR_TRY(find_fp4(tensor, scales));
+    piece_.packed = packed_;
+    return std::move(piece_);
+  }
 
  private:
   Error error(const std::string& tensor, const std::string& what, ErrorCode code = ErrorCode::kFormat) const {
@@ -216,15 +221,16 @@ Result<std::optional<MatrixPiece>> Finder::find() {
 }
 
 // n of some rows, a byte each.
-void unpack(const MatrixPiece& piece, uint32_t first, uint32_t rows, uint8_t* out) {
+void unpack(const MatrixPiece& piece, const RowRun& run, uint8_t* out) {
   const PackedTensors& p = *piece.packed;
   const TensorView& t = *piece.tensor;
-  const uint32_t cols = piece.cols, in_word = 32 / p.bits, mask = (1u << p.bits) - 1;
+  const uint32_t rows = run.rows, cols = piece.cols, in_word = 32 / p.bits, mask = (1u << p.bits) - 1;
+  const auto row_of = [&](uint32_t r) { return run.first + r * run.step; };
   switch (p.packing) {
     case Packing::kGptq:
       for (uint32_t c = 0; c < cols; c += in_word)
         for (uint32_t r = 0; r < rows; ++r) {
-          const uint32_t word = word_at(t, size_t{c / in_word} * p.tensor_rows + first + r);
+          const uint32_t word = word_at(t, size_t{c / in_word} * p.tensor_rows + row_of(r));
           for (uint32_t k = 0; k < in_word; ++k)
             out[size_t{r} * cols + c + k] = static_cast<uint8_t>(word >> p.bits * k & mask);
         }
@@ -232,7 +238,7 @@ void unpack(const MatrixPiece& piece, uint32_t first, uint32_t rows, uint8_t* ou
     case Packing::kAwq:
       for (uint32_t c = 0; c < cols; ++c)
         for (uint32_t r = 0; r < rows; ++r) {
-          const uint32_t row = first + r, place = row % 2 * 4 + row % 8 / 2;
+          const uint32_t row = row_of(r), place = row % 2 * 4 + row % 8 / 2;
           const uint32_t word = word_at(t, size_t{c} * (p.tensor_rows / 8) + row / 8);
           out[size_t{r} * cols + c] = static_cast<uint8_t>(word >> 4 * place & 15);
         }
@@ -240,17 +246,20 @@ void unpack(const MatrixPiece& piece, uint32_t first, uint32_t rows, uint8_t* ou
     case Packing::kRows:
       for (uint32_t r = 0; r < rows; ++r)
         for (uint32_t c = 0; c < cols; ++c) {
-          const uint32_t word = word_at(t, size_t{first + r} * ceil_div(cols, in_word) + c / in_word);
+          const uint32_t word = word_at(t, size_t{row_of(r)} * ceil_div(cols, in_word) + c / in_word);
           out[size_t{r} * cols + c] = static_cast<uint8_t>(word >> p.bits * (c % in_word) & mask);
         }
       break;
     case Packing::kBytes:
-      for (size_t i = 0; i < size_t{rows} * cols; ++i)
-        out[i] = static_cast<uint8_t>(std::to_integer<uint32_t>(t.data[size_t{first} * cols + i]) ^ 0x80u);
+      for (uint32_t r = 0; r < rows; ++r)
+        for (uint32_t c = 0; c < cols; ++c)
+          *out++ = static_cast<uint8_t>(std::to_integer<uint32_t>(t.data[size_t{row_of(r)} * cols + c]) ^ 0x80u);
       break;
     case Packing::kFp4Pairs:
-      for (size_t i = 0; i < size_t{rows} * cols; ++i)
-        out[i] = static_cast<uint8_t>(std::to_integer<uint32_t>(t.data[(size_t{first} * cols + i) / 2]) >> 4 * (i % 2) & 15);
+      for (uint32_t r = 0; r < rows; ++r)
+        for (uint32_t c = 0; c < cols; ++c)
+          *out++ = static_cast<uint8_t>(
+              std::to_integer<uint32_t>(t.data[(size_t{row_of(r)} * cols + c) / 2]) >> 4 * (c % 2) & 15);
       break;
   }
 }
@@ -320,6 +329,11 @@ Result<std::optional<MatrixPiece>> find_packed(const ModelSource& source, const 
   return Finder(source, quantization, name, rows, cols).find();
 }
 
+Result<MatrixPiece> packed_fp4(const ModelSource& source, const TensorView& tensor, const TensorView& scales, uint32_t rows,
+                               uint32_t cols) {
+  return Finder(source, {}, tensor.name, rows, cols).fp4(tensor, scales);
+}
+
 bool has_packed(const ModelSource& source, const std::string& name) {
   if (source.hf() == nullptr) return false;
   for (const char* suffix : {".qweight", ".weight_packed", "_blocks"})
@@ -342,26 +356,27 @@ PackedFormat packed_format(const MatrixPiece& piece) {
 
 uint64_t packed_row_bytes(const MatrixPiece& piece) { return uint64_t{piece.cols} * piece.packed->bits / 8; }
 
-Status repack_rows(const MatrixPlan& plan, const MatrixPiece& piece, uint32_t first, uint32_t rows,
+Status repack_rows(const MatrixPlan& plan, const MatrixPiece& piece, const RowRun& run,
                    std::array<std::span<std::byte>, quant::kMaxPlanes> planes) {
   constexpr uint32_t kTile = 16;  // rows whose words lie in one cache line where columns are outside
   const uint32_t cols = piece.cols;
   std::vector<uint8_t> n(size_t{kTile} * cols);
   RowGroups groups;
   for (uint32_t p = 0; p < plan.layout.planes; ++p) std::memset(planes[p].data(), 0, planes[p].size());
-  for (uint32_t done = 0; done < rows; done += kTile) {
-    const uint32_t tile = std::min(kTile, rows - done);
-    unpack(piece, first + done, tile, n.data());
+  for (uint32_t done = 0; done < run.rows; done += kTile) {
+    const uint32_t tile = std::min(kTile, run.rows - done);
+    unpack(piece, {run.first + done * run.step, tile, run.step}, n.data());
     for (uint32_t r = 0; r < tile; ++r) {
+      const uint32_t file_row = run.first + (done + r) * run.step;
       const auto row = std::span<const uint8_t>(n).subspan(size_t{r} * cols, cols);
       std::byte* quants = planes[0].data() + size_t{done + r} * plan.layout.row_bytes[0];
       std::byte* scales = planes[1].empty() ? nullptr : planes[1].data() + size_t{done + r} * plan.layout.row_bytes[1];
       if (plan.format == WeightFormat::kMXFP4) {
         store_nibbles(row, quants);
-        std::memcpy(scales, piece.scales->data.data() + size_t{first + done + r} * (cols / 32), cols / 32);
+        std::memcpy(scales, piece.scales->data.data() + size_t{file_row} * (cols / 32), cols / 32);
         continue;
       }
-      LAHAR_TRY(read_groups(piece, first + done + r, groups));
+      LAHAR_TRY(read_groups(piece, file_row, groups));
       store_row(plan, piece, row, groups, quants, scales);
     }
   }

@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 
+#include "block_roles.h"
 #include "core/result.h"
 #include "core/tensor_view.h"
 #include "format/model_source.h"
@@ -42,6 +43,9 @@ struct PackedTensors {
 // tensor that is missing or has the wrong shape or type, a group that is not there: the message names it), kUnsupported.
 Result<std::optional<MatrixPiece>> find_packed(const ModelSource& source, const HfQuantization& quantization,
                                                const std::string& name, uint32_t rows, uint32_t cols);
+// MXFP4 of one matrix: `tensor` is U8 [rows, cols / 32, 16] or [rows, cols / 2]. Errors: as find_packed.
+Result<MatrixPiece> packed_fp4(const ModelSource& source, const TensorView& tensor, const TensorView& scales, uint32_t rows,
+                               uint32_t cols);
 // True where the source has a packed projection of that name, whatever it is worth.
 bool has_packed(const ModelSource& source, const std::string& name);
 
@@ -56,9 +60,9 @@ PackedFormat packed_format(const MatrixPiece& piece);
 // Bytes of a row in the file.
 uint64_t packed_row_bytes(const MatrixPiece& piece);
 
-// Rows [first, first + rows) of a packed piece's tensor as planes of plan.format, with the planes' row_bytes. Errors:
-// kFormat (a scale that is not finite).
-Status repack_rows(const MatrixPlan& plan, const MatrixPiece& piece, uint32_t first, uint32_t rows,
+// Rows of a packed piece's tensor as planes of plan.format, with the planes' row_bytes. Errors: kFormat (a scale that is not
+// finite).
+Status repack_rows(const MatrixPlan& plan, const MatrixPiece& piece, const RowRun& run,
                    std::array<std::span<std::byte>, quant::kMaxPlanes> planes);
 
 }  // namespace lahar

@@ -4,33 +4,25 @@
 #include <cstdint>
 
 #include "ops/activation.h"
+#include "ops/moe.h"
 
 namespace lahar {
 
-enum class RouterScore {
-  kSoftmax,          // of all logits, before the choice
-  kSoftmaxOfChosen,  // of the chosen logits, after the choice
-  kSigmoid,
-};
-
-// How a group of experts is ranked where groups are chosen first.
-enum class GroupScore { kHighest, kSumOfTwo };
-
-// Logits are Wr x (+ bias), soft-capped. Scores follow RouterScore; `chosen` experts with the highest score (plus selection
+// Logits are Wr x (+ bias), soft-capped. Scores follow `score`; the `chosen` experts with the highest score (plus selection
 // bias) are taken, within the groups_chosen best groups; their weights are the scores without that bias, renormalised to sum
 // to 1 where `normalize`, times `scale`. y = sum of weight * expert(x) + shared(x), where the shared expert may be gated by
 // sigmoid(Wg x).
 struct MoeSpec {
   uint32_t experts = 0, chosen = 0;  // 1 <= chosen <= 16, chosen <= experts <= 512
   uint32_t width = 0;                // of one expert
-  RouterScore score = RouterScore::kSoftmax;
+  ops::RouterScore score = ops::RouterScore::kSoftmax;
   bool router_bias = false;     // added to the logits
   bool selection_bias = false;  // added to the scores for the choice alone
   uint32_t groups = 1, groups_chosen = 1;
-  GroupScore group_score = GroupScore::kHighest;
+  ops::GroupScore group_score = ops::GroupScore::kHighest;
   bool normalize = false;
   float scale = 1;
-  float softcap = 0;           // of the logits; 0: none
+  float softcap = 0;            // of the logits; 0: none
   bool weighted_input = false;  // the weight scales the expert's input, not its output (llama4)
 
   bool gated = true;

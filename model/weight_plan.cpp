@@ -17,7 +17,7 @@ std::optional<Quantize> quantize_from_name(std::string_view name) {
 
 namespace {
 
-enum class Role { kLinear, kTable, kPositions };  // kTable: embedding and head
+enum class Role { kLinear, kTable, kKept, kExpert };  // kTable: embedding and head; kKept: not quantized
 
 class Planner {
  public:
@@ -35,6 +35,7 @@ class Planner {
   Status linear(const LinearTensors& tensors, Role role, LinearPlan& out, uint64_t& bytes);
   Status count_vector(const VectorTensors& vector);
   Status count_norm(const NormTensors& norm);
+  Status experts(const LayerExperts& tensors, LayerExpertsPlan& out);
   Status block(const BlockTensors& tensors, BlockPlan& out);
 
   const ModelSource& source_;
@@ -56,9 +57,9 @@ bool is_float(DType type) { return type == DType::kF32 || type == DType::kF16 ||
 
 // What the tensor is converted to; nullopt: it keeps its bits.
 std::optional<WeightFormat> Planner::target(const TensorView& tensor, uint32_t cols, Role role) {
-  if (quantize_ == Quantize::kNone || role == Role::kPositions || !is_float(tensor.dtype)) return std::nullopt;
+  if (quantize_ == Quantize::kNone || role == Role::kKept || !is_float(tensor.dtype)) return std::nullopt;
   WeightFormat format = quant::kInt8Format;
-  if (quantize_ == Quantize::kInt4 && role == Role::kLinear) format = quant::kInt4Format;
+  if (quantize_ == Quantize::kInt4 && role != Role::kTable) format = quant::kInt4Format;
   if (quantize_ == Quantize::kFp8) format = quant::kFp8Format;
   if (quant::can_quantize(format, cols)) return format;
   if (kept_++ == 0) first_kept_ = tensor.name + " (" + std::to_string(cols) + " columns)";
@@ -128,7 +129,13 @@ Result<MatrixPlan> Planner::matrix(MatrixPiece piece, Role role) {
   }
   plan.rows = piece.rows;
   plan.cols = piece.cols;
-  plan.scale = piece.scale;
+  if (role == Role::kExpert && piece.scale != 1) {
+    if (!is_float(tensor.dtype)) return refuse_type(tensor, "with a scale for each expert F32, F16 and BF16 are");
+    if (!plan.quantize) plan.format = WeightFormat::kF32;
+    plan.quantize = plan.fold_scale = true;
+  } else {
+    plan.scale = piece.scale;
+  }
   data_.source_bytes += tensor.data.size();
   plan.pieces.push_back(std::move(piece));
   return plan;
@@ -145,6 +152,7 @@ Status Planner::linear(const LinearTensors& tensors, Role role, LinearPlan& out,
     if (last != nullptr && last->format == next.format && last->group == next.group && last->scale == next.scale) {
       last->rows += next.rows;
       last->quantize = last->quantize || next.quantize;
+      last->fold_scale = last->fold_scale || next.fold_scale;
       last->pieces.push_back(std::move(next.pieces[0]));
     } else {
       out.parts.push_back(std::move(next));
@@ -187,15 +195,42 @@ Status Planner::count_norm(const NormTensors& norm) {
 Status Planner::block(const BlockTensors& tensors, BlockPlan& out) {
   out.linears.resize(tensors.linears.size());
   for (size_t i = 0; i < out.linears.size(); ++i)
-    LAHAR_TRY(linear(tensors.linears[i], Role::kLinear, out.linears[i], data_.memory.linear));
+    LAHAR_TRY(linear(tensors.linears[i], tensors.linears[i].keep_type ? Role::kKept : Role::kLinear, out.linears[i],
+                     data_.memory.linear));
   for (const VectorTensors& vector : tensors.vectors) LAHAR_TRY(count_vector(vector));
+  return experts(tensors.experts, out.experts);
+}
+
+bool alike(const LinearPlan& a, const LinearPlan& b) {
+  return std::equal(a.parts.begin(), a.parts.end(), b.parts.begin(), b.parts.end(),
+                    [](const MatrixPlan& x, const MatrixPlan& y) { return x.format == y.format && x.group == y.group; });
+}
+
+Status Planner::experts(const LayerExperts& tensors, LayerExpertsPlan& out) {
+  if (tensors.experts.empty()) return {};
+  MemoryNeed& memory = data_.memory;
+  for (const ExpertTensors& expert : tensors.experts) {
+    ExpertPlan plan;
+    LAHAR_TRY(linear(expert.up, Role::kExpert, plan.up, memory.linear));
+    LAHAR_TRY(linear(expert.down, Role::kExpert, plan.down, memory.linear));
+    out.experts.push_back(std::move(plan));
+    const ExpertPlan &first = out.experts.front(), &last = out.experts.back();
+    if (!alike(first.up, last.up) || !alike(first.down, last.down))
+      return Error{ErrorCode::kUnsupported, source_.name() + ": tensor '" + expert.up.pieces[0].tensor->name +
+                                                "': the experts of a layer have different weight formats"};
+  }
+  LAHAR_ASSIGN(out.slab, lay_out_slab(out.experts[0].up, out.experts[0].down));
+  memory.largest = std::max(memory.largest, out.slab.bytes);
+  const uint64_t table = out.experts.size() * sizeof(uint64_t);
+  memory.vectors += table;
+  memory.padding += align_weight(table) - table;
   return {};
 }
 
 Status Planner::plan() {
   MemoryNeed& memory = data_.memory;
   LAHAR_TRY(linear(data_.tensors.embedding, Role::kTable, data_.embedding, memory.embedding));
-  LAHAR_TRY(linear(data_.tensors.positions, Role::kPositions, data_.positions, memory.embedding));
+  LAHAR_TRY(linear(data_.tensors.positions, Role::kKept, data_.positions, memory.embedding));
   for (const LayerTensors& layer : data_.tensors.layers) {
     LayerPlan plan;
     LAHAR_TRY(linear(layer.qkv, Role::kLinear, plan.qkv, memory.linear));

@@ -3,6 +3,7 @@
 
 #include <vector>
 
+#include "expert_slab.h"
 #include "quant/layout.h"
 #include "weight_tensors.h"
 #include "weights.h"
@@ -14,7 +15,8 @@ struct MatrixPlan {
   quant::WeightFormat format = quant::WeightFormat::kF32;
   uint32_t rows = 0, cols = 0, group = 0;
   float scale = 1;
-  bool quantize = false;  // the pieces hold floats that become `format`
+  bool quantize = false;    // the pieces hold floats that become `format`
+  bool fold_scale = false;  // the pieces' scales are multiplied into the values; with quantize, and `scale` is 1
   std::vector<MatrixPiece> pieces;
   quant::Layout layout;
 };
@@ -25,8 +27,18 @@ struct LinearPlan {
   VectorTensors bias;
 };
 
+struct ExpertPlan {
+  LinearPlan up, down;  // up: one part, or one of gate and one of up; down: one part
+};
+
+struct LayerExpertsPlan {
+  std::vector<ExpertPlan> experts;  // all alike but for their tensors
+  ExpertSlab slab;
+};
+
 struct BlockPlan {
   std::vector<LinearPlan> linears;
+  LayerExpertsPlan experts;
 };
 
 struct LayerPlan {

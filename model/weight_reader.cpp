@@ -19,7 +19,8 @@ Status read_vector(const VectorTensors& vector, std::vector<float>& out) {
     LAHAR_TRY(quant::to_floats(piece.tensor->dtype, piece.tensor->data, values));
     for (const RowRun& run : piece.runs)
       for (uint32_t i = 0; i < run.rows; ++i) {
-        const float value = vector.map == nullptr ? values[run.first + i] : vector.map(values[run.first + i]);
+        const float value =
+            vector.map == nullptr ? values[run.first + i * run.step] : vector.map(values[run.first + i * run.step]);
         out.push_back(value * piece.factor + vector.offset);
       }
   }
@@ -45,7 +46,7 @@ std::vector<RowSpan> row_spans(const MatrixPlan& matrix, uint64_t most_bytes) {
     for (const RowRun& run : piece.runs) {
       for (uint32_t at = 0; at < run.rows;) {
         const uint32_t rows = std::min(most_rows, run.rows - at);
-        spans.push_back({&piece, row, rows, run.first + at});
+        spans.push_back({&piece, row, rows, run.first + at * run.step, run.step});
         at += rows;
         row += rows;
       }
@@ -57,13 +58,21 @@ std::vector<RowSpan> row_spans(const MatrixPlan& matrix, uint64_t most_bytes) {
 std::span<const std::byte> file_rows(const RowSpan& span, std::vector<std::byte>& scratch) {
   const MatrixPiece& piece = *span.piece;
   const uint64_t row_bytes = quant::file_row_bytes(piece.tensor->dtype, piece.cols);
-  if (!piece.transposed) return piece.tensor->data.subspan(span.file_row * row_bytes, span.rows * row_bytes);
+  if (!piece.transposed && span.step == 1)
+    return piece.tensor->data.subspan(span.file_row * row_bytes, span.rows * row_bytes);
   // [cols, tensor rows] to [rows, cols]: inputs outside, so that the file is read in order.
   const size_t value = row_bytes / piece.cols, tensor_rows = piece.tensor->shape[1];
   scratch.resize(span.rows * row_bytes);
+  if (!piece.transposed) {
+    for (size_t r = 0; r < span.rows; ++r)
+      std::memcpy(scratch.data() + r * row_bytes, piece.tensor->data.data() + (span.file_row + r * span.step) * row_bytes,
+                  row_bytes);
+    return scratch;
+  }
   for (size_t c = 0; c < piece.cols; ++c) {
     const std::byte* in = piece.tensor->data.data() + (c * tensor_rows + span.file_row) * value;
-    for (size_t r = 0; r < span.rows; ++r) std::memcpy(scratch.data() + (r * piece.cols + c) * value, in + r * value, value);
+    for (size_t r = 0; r < span.rows; ++r)
+      std::memcpy(scratch.data() + (r * piece.cols + c) * value, in + r * span.step * value, value);
   }
   return scratch;
 }
@@ -80,10 +89,11 @@ Status read_scales(const WeightPlan::Data& data, const MatrixPlan& matrix, const
   const uint64_t tensor_rows = span.piece->tensor->shape[0];
   const bool per_row = values.size() == tensor_rows && groups == 1 && scales->shape[0] == tensor_rows;
   for (uint32_t r = 0; r < span.rows; ++r) {
+    const uint32_t file_row = span.file_row + r * span.step;
     for (uint32_t g = 0; g < groups; ++g) {
       size_t index = 0;
-      if (per_row) index = span.file_row + r;
-      else if (values.size() > 1) index = size_t{(span.file_row + r) / data.tensors.quantization.block_rows} * groups + g;
+      if (per_row) index = file_row;
+      else if (values.size() > 1) index = size_t{file_row / data.tensors.quantization.block_rows} * groups + g;
       out[size_t{r} * groups + g] = values[index];
     }
   }

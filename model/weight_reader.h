@@ -18,6 +18,7 @@ struct RowSpan {
   uint32_t row = 0;  // of the matrix
   uint32_t rows = 0;
   uint32_t file_row = 0;  // of the tensor
+  uint32_t step = 1;      // from one row of the tensor to the next
 };
 // All rows of the matrix in order, no span over `most_bytes` of the file (but one row).
 std::vector<RowSpan> row_spans(const MatrixPlan& matrix, uint64_t most_bytes);

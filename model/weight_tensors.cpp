@@ -4,6 +4,8 @@
 #include <cstring>
 #include <tuple>
 
+#include "expert_tensors.h"
+
 namespace lahar {
 
 namespace {
@@ -224,7 +226,12 @@ Result<BlockTensors> Resolver::block(const std::string& prefix, const BlockRoles
       tensors.pieces.back().runs = m.runs;
       if (m.bias && tensors.bias.pieces.back().tensor != nullptr) tensors.bias.pieces.back().runs = m.runs;
     }
+    tensors.keep_type = role.keep_type;
   }
+  LAHAR_ASSIGN(out.experts, resolve_experts(source_, prefix, roles.experts,
+                                            [this](const std::string& name, uint32_t rows, uint32_t cols, bool transposed) {
+                                              return matrix(name, rows, cols, transposed, false);
+                                            }));
   for (const VectorRole& role : roles.vectors) {
     LAHAR_ASSIGN(VectorTensors tensors, vector_of(prefix, role));
     out.vectors.push_back(std::move(tensors));

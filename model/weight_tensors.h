@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -38,7 +39,7 @@ struct VectorPiece {
 struct VectorTensors {
   std::vector<VectorPiece> pieces;  // none: the role is absent
   uint32_t size = 0;
-  float offset = 0;  // added to every value
+  float offset = 0;               // added to every value
   float (*map)(float) = nullptr;  // applied before the offset
 };
 
@@ -50,12 +51,23 @@ struct LinearTensors {
   uint32_t rows = 0, cols = 0;
   std::vector<MatrixPiece> pieces;  // stacked
   VectorTensors bias;
+  bool keep_type = false;  // is not quantized while it is loaded
+};
+
+struct ExpertTensors {
+  LinearTensors up, down;
+};
+
+struct LayerExperts {
+  std::vector<ExpertTensors> experts;
+  std::vector<std::unique_ptr<TensorView>> slices;  // of tensors that hold all experts; the pieces point to them
 };
 
 // In the order of BlockRoles; what is not there has no pieces.
 struct BlockTensors {
   std::vector<LinearTensors> linears;
   std::vector<VectorTensors> vectors;
+  LayerExperts experts;
 };
 
 struct LayerTensors {

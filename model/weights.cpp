@@ -35,8 +35,14 @@ class Loader {
   };
   struct PendingMatrix {
     const MatrixPlan* plan;
-    quant::Matrix* matrix;
+    quant::Matrix* matrix;  // null: of an expert, which is found by its slab
     std::array<Place, quant::kMaxPlanes> places;
+  };
+  struct PendingExperts {
+    const LayerExpertsPlan* plan;
+    BlockWeights* weights;
+    std::vector<Place> slabs;
+    Place table;
   };
   struct PendingVector {
     uint64_t first, size;  // floats
@@ -47,11 +53,15 @@ class Loader {
   Status add_linear(const LinearPlan& plan, Linear& out);
   Status add_vector(const VectorTensors& vector, gpu::BufferRange& out);
   Status add_norm(const NormTensors& norm, NormWeights& out);
+  void add_expert_matrix(const MatrixPlan& plan, const ops::ExpertMatrix& matrix, const Place& slab);
+  Status add_experts(const LayerExpertsPlan& plan, BlockWeights& out);
   Status add_block(const BlockPlan& plan, const BlockTensors& tensors, BlockWeights& out);
   Status add_layers();
   Status create_blocks();
   gpu::BufferRange range(const Place& place) const { return {*weights_.buffers[place.block], place.offset, place.size}; }
 
+  Status write_floats(const VectorTensors& vector, const gpu::BufferRange& out);
+  Status upload_experts(const PendingExperts& pending);
   Status upload_vectors();
   Status upload(const PendingMatrix& pending);
   Status upload_table(const PendingMatrix& pending);
@@ -72,6 +82,7 @@ class Loader {
   ModelWeights weights_;
   std::vector<uint64_t> block_sizes_;
   std::vector<PendingMatrix> matrices_;
+  std::vector<PendingExperts> experts_;
   std::vector<PendingVector> vectors_;
   std::vector<float> vector_values_;
   Place vector_place_;
@@ -128,12 +139,35 @@ Status Loader::add_norm(const NormTensors& norm, NormWeights& out) {
   return add_vector(norm.bias, out.bias);
 }
 
+void Loader::add_expert_matrix(const MatrixPlan& plan, const ops::ExpertMatrix& matrix, const Place& slab) {
+  PendingMatrix pending{&plan, nullptr, {}};
+  for (uint32_t p = 0; p < plan.layout.planes; ++p)
+    pending.places[p] = {slab.block, slab.offset + matrix.planes[p], plan.layout.plane_bytes[p]};
+  matrices_.push_back(pending);
+}
+
+// A slab goes wherever there is room for it.
+Status Loader::add_experts(const LayerExpertsPlan& plan, BlockWeights& out) {
+  if (plan.experts.empty()) return {};
+  PendingExperts pending{&plan, &out, {}, {}};
+  for (const ExpertPlan& expert : plan.experts) {
+    LAHAR_ASSIGN(const Place slab,
+                 place(plan.slab.bytes, "the expert of '" + expert.up.parts[0].pieces[0].tensor->name + "'"));
+    for (size_t i = 0; i < expert.up.parts.size(); ++i) add_expert_matrix(expert.up.parts[i], plan.slab.up_part(i), slab);
+    add_expert_matrix(expert.down.parts[0], plan.slab.down, slab);
+    pending.slabs.push_back(slab);
+  }
+  LAHAR_ASSIGN(pending.table, place(plan.experts.size() * sizeof(uint64_t), "a table of experts"));
+  experts_.push_back(std::move(pending));
+  return {};
+}
+
 Status Loader::add_block(const BlockPlan& plan, const BlockTensors& tensors, BlockWeights& out) {
   out.linears.resize(plan.linears.size());
   out.vectors.resize(tensors.vectors.size());
   for (size_t i = 0; i < plan.linears.size(); ++i) LAHAR_TRY(add_linear(plan.linears[i], out.linears[i]));
   for (size_t i = 0; i < tensors.vectors.size(); ++i) LAHAR_TRY(add_vector(tensors.vectors[i], out.vectors[i]));
-  return {};
+  return add_experts(plan.experts, out);
 }
 
 Status Loader::add_layers() {
@@ -172,6 +206,50 @@ Status Loader::advance(uint64_t bytes) {
   done_ += bytes;
   if (options_.progress && !options_.progress(std::min(done_, plan_.source_bytes()), plan_.source_bytes()))
     return Error{ErrorCode::kCancelled, "loading was cancelled"};
+  return {};
+}
+
+Status Loader::write_floats(const VectorTensors& vector, const gpu::BufferRange& out) {
+  std::vector<float> values;
+  LAHAR_TRY(read_vector(vector, values));
+  return ring_->write(out, sizeof(float), [&](uint64_t offset, std::span<std::byte> part) -> Status {
+    std::memcpy(part.data(), reinterpret_cast<const std::byte*>(values.data()) + offset, part.size());
+    return {};
+  });
+}
+
+// Biases and the table; the matrices are uploaded as all others are.
+Status Loader::upload_experts(const PendingExperts& pending) {
+  const LayerExpertsPlan& plan = *pending.plan;
+  BlockWeights& out = *pending.weights;
+  std::vector<uint64_t> table;
+  for (size_t e = 0; e < plan.experts.size(); ++e) {
+    const gpu::BufferRange slab = range(pending.slabs[e]);
+    table.push_back(slab.address());
+    const ExpertPlan& expert = plan.experts[e];
+    const auto write = [&](const VectorTensors& bias, uint64_t offset) -> Status {
+      return bias.size == 0 ? Status{} : write_floats(bias, slab.part(offset, uint64_t{bias.size} * sizeof(float)));
+    };
+    LAHAR_TRY(write(expert.up.bias, plan.slab.gate_up.bias));
+    LAHAR_TRY(write(expert.down.bias, plan.slab.down.bias));
+    gpu::BufferRange* last = out.expert_memory.empty() ? nullptr : &out.expert_memory.back();
+    if (last != nullptr && last->buffer == slab.buffer) last->size = slab.offset + slab.size - last->offset;
+    else out.expert_memory.push_back(slab);
+  }
+  const auto bytes = std::as_bytes(std::span(table));
+  LAHAR_TRY(ring_->write(range(pending.table), sizeof(uint64_t), [&](uint64_t offset, std::span<std::byte> part) -> Status {
+    std::memcpy(part.data(), bytes.data() + offset, part.size());
+    return {};
+  }));
+  const uint32_t up_rows = plan.slab.gate_up.rows + plan.slab.up.rows;
+  out.experts = {.table = range(pending.table),
+                 .slabs = out.expert_memory,
+                 .experts = static_cast<uint32_t>(plan.experts.size()),
+                 .gated = up_rows == 2 * plan.slab.down.cols,
+                 .gate_up = plan.slab.gate_up,
+                 .up = plan.slab.up,
+                 .down = plan.slab.down};
+  out.expert_bytes = plan.slab.bytes;
   return {};
 }
 
@@ -228,6 +306,13 @@ PlaneData part_of(const MatrixPlan& m, std::span<std::byte> planes, uint32_t spa
   return parts;
 }
 
+void store_floats(std::span<const float> values, uint32_t cols, std::span<std::byte> rows_out) {
+  const size_t rows = values.size() / cols, row_bytes = rows_out.size() / rows;
+  std::memset(rows_out.data(), 0, rows_out.size());
+  for (size_t r = 0; r < rows; ++r)
+    std::memcpy(rows_out.data() + r * row_bytes, values.data() + r * cols, cols * sizeof(float));
+}
+
 // Conversion searches for scales, which takes far longer than the copy: the rows are shared out among threads.
 Status Loader::convert(const MatrixPlan& m, const RowSpan& span, std::span<const std::byte> rows_in) {
   const uint32_t threads = std::clamp(std::thread::hardware_concurrency(), 1u, 16u);
@@ -235,9 +320,16 @@ Status Loader::convert(const MatrixPlan& m, const RowSpan& span, std::span<const
   return share_among_threads(span.rows, threads, [&](uint64_t at, uint64_t count) -> Status {
     const auto first = static_cast<uint32_t>(at), rows = static_cast<uint32_t>(count);
     if (span.piece->packed)
-      return repack_rows(m, *span.piece, span.file_row + first, rows, part_of(m, converted_, span.rows, first, rows));
+      return repack_rows(m, *span.piece, {span.file_row + first * span.step, rows, span.step},
+                         part_of(m, converted_, span.rows, first, rows));
     const auto values = std::span(floats_).subspan(size_t{first} * m.cols, size_t{rows} * m.cols);
     LAHAR_TRY(quant::to_floats(span.piece->tensor->dtype, rows_in.subspan(first * in_bytes, rows * in_bytes), values));
+    if (m.fold_scale)
+      for (float& value : values) value *= span.piece->scale;
+    if (m.format == quant::WeightFormat::kF32) {
+      store_floats(values, m.cols, part_of(m, converted_, span.rows, first, rows)[0]);
+      return {};
+    }
     return quant::quantize_rows(m.format, m.cols, m.group, values, part_of(m, converted_, span.rows, first, rows));
   });
 }
@@ -279,7 +371,8 @@ Status Loader::upload(const PendingMatrix& pending) {
     LAHAR_TRY(advance(file_bytes(span)));
   }
   LAHAR_TRY(upload_table(pending));
-  for (uint32_t p = 0; p < pending.plan->layout.planes; ++p) pending.matrix->planes[p] = range(pending.places[p]);
+  for (uint32_t p = 0; p < pending.plan->layout.planes && pending.matrix != nullptr; ++p)
+    pending.matrix->planes[p] = range(pending.places[p]);
   for (const MatrixPiece& piece : pending.plan->pieces) source_.release(piece.tensor->data);
   return {};
 }
@@ -307,6 +400,7 @@ Result<ModelWeights> Loader::load() {
   ring_ = std::move(ring);
   LAHAR_TRY(advance(0));
   LAHAR_TRY(upload_vectors());
+  for (const PendingExperts& pending : experts_) LAHAR_TRY(upload_experts(pending));
   for (const PendingMatrix& pending : matrices_) LAHAR_TRY(upload(pending));
   LAHAR_TRY(ring_->flush());
   weights_.staging_peak = ring_->peak_bytes();

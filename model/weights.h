@@ -13,6 +13,7 @@
 #include "core/result.h"
 #include "format/model_source.h"
 #include "gpu/buffer.h"
+#include "ops/moe.h"
 #include "quant/matrix.h"
 #include "spec.h"
 
@@ -86,6 +87,9 @@ struct NormWeights {
 struct BlockWeights {
   std::vector<Linear> linears;
   std::vector<gpu::BufferRange> vectors;  // fp32
+  ops::ExpertsRef experts;                // of none where the block has none; its spans point into expert_memory
+  std::vector<gpu::BufferRange> expert_memory;
+  uint64_t expert_bytes = 0;  // of one slab
 };
 
 // Roles that the LayerSpec does not have are empty.

@@ -17,7 +17,7 @@ inline Status span_values(const WeightPlan::Data& data, const MatrixPlan& part, 
     LAHAR_ASSIGN(const quant::Layout layout, quant::layout(part.format, span.rows, part.cols, part.group));
     std::array<std::vector<std::byte>, quant::kMaxPlanes> planes;
     for (uint32_t p = 0; p < layout.planes; ++p) planes[p].resize(layout.plane_bytes[p]);
-    LAHAR_TRY(repack_rows(part, *span.piece, span.file_row, span.rows, {planes[0], planes[1], planes[2]}));
+    LAHAR_TRY(repack_rows(part, *span.piece, {span.file_row, span.rows, span.step}, {planes[0], planes[1], planes[2]}));
     return quant::planes_to_floats(part.format, span.rows, part.cols, part.group, {planes[0], planes[1], planes[2]}, values);
   }
   std::vector<std::byte> scratch;

@@ -1,0 +1,155 @@
+#include "arch/experts.h"
+
+#include <algorithm>
+
+namespace lahar::arch {
+namespace {
+
+constexpr ExpertNames kGgufNames{.router = "ffn_gate_inp",
+                                 .selection_bias = "exp_probs_b.bias",
+                                 .experts = "",
+                                 .gate = "ffn_gate",
+                                 .up = "ffn_up",
+                                 .down = "ffn_down",
+                                 .all_gate_up = "ffn_gate_up_exps",
+                                 .all_down = "ffn_down_exps",
+                                 .shared_gate = "ffn_gate_shexp",
+                                 .shared_up = "ffn_up_shexp",
+                                 .shared_down = "ffn_down_shexp",
+                                 .shared_sigmoid = "ffn_gate_inp_shexp.weight"};
+
+bool ends_in_this_layer(std::string_view name, std::string_view tail) {
+  return name.size() > tail.size() && name.ends_with(tail) && name[name.size() - tail.size() - 1] == '.';
+}
+
+// Any layer's tensor of that name: files have the same form in all layers.
+bool has_anywhere(const ModelSource& source, std::string_view name) {
+  return std::any_of(source.tensors().begin(), source.tensors().end(),
+                     [&](const TensorView& t) { return ends_in_this_layer(t.name, name); });
+}
+
+class Roles {
+ public:
+  Roles(const ModelSpec& spec, const MoeSpec& moe, const ModelSource& source, const ExpertNames& names)
+      : spec_(spec), moe_(moe), source_(source), gguf_(source.gguf() != nullptr), names_(gguf_ ? kGgufNames : names) {
+    names_.gguf_scaled = names.gguf_scaled;
+  }
+
+  BlockRoles build() {
+    BlockRoles roles;
+    roles.linears = {router(), shared_up(), shared_down()};
+    roles.vectors.resize(2);
+    if (moe_.selection_bias) roles.vectors[kSelectionBias] = {std::string(names_.selection_bias), Shape{moe_.experts}};
+    if (moe_.shared_width > 0 && moe_.shared_gate)
+      roles.vectors[kSharedGate] = {std::string(names_.shared_sigmoid), Shape{spec_.hidden}};
+    roles.experts.experts = moe_.experts;
+    add_up(roles.experts.up);
+    ExpertMatrixRole down = role(names_.all_down, names_.down, spec_.hidden, moe_.width, moe_.down_bias);
+    roles.experts.down.push_back(std::move(down));
+    return roles;
+  }
+
+ private:
+  LinearRole router() const {
+    return {.stacked = {{std::string(names_.router), moe_.experts, spec_.hidden, moe_.router_bias, {}}}, .keep_type = true};
+  }
+
+  LinearRole shared_up() const {
+    LinearRole up;
+    if (moe_.shared_width == 0) return up;
+    const auto add = [&](std::string_view name, uint32_t rows) {
+      up.stacked.push_back({std::string(name), rows, spec_.hidden, false, {}});
+    };
+    if (moe_.gated && !names_.shared_gate_up.empty()) {
+      add(names_.shared_gate_up, 2 * moe_.shared_width);
+      return up;
+    }
+    if (moe_.gated) add(names_.shared_gate, moe_.shared_width);
+    add(names_.shared_up, moe_.shared_width);
+    return up;
+  }
+
+  LinearRole shared_down() const {
+    if (moe_.shared_width == 0) return {};
+    return {.stacked = {{std::string(names_.shared_down), spec_.hidden, moe_.shared_width, false, {}}}};
+  }
+
+  // In a GGUF one expert's tensors are called ffn_up.7, all together ffn_up_exps.
+  ExpertMatrixRole role(std::string_view all, std::string_view each, uint32_t rows, uint32_t cols, bool bias) const {
+    ExpertMatrixRole r;
+    r.all = all;
+    r.before = gguf_ ? std::string(each) + "." : std::string(names_.experts);
+    if (!gguf_) r.after = each;
+    r.rows = rows;
+    r.cols = cols;
+    r.bias = bias;
+    r.transposed = names_.transposed;
+    r.scaled = names_.gguf_scaled;
+    return r;
+  }
+
+  void add_up(std::vector<ExpertMatrixRole>& up) const {
+    const uint32_t width = moe_.width;
+    if (moe_.gated && !names_.all_gate_up.empty() && holds_gate_and_up()) {
+      ExpertMatrixRole fused = role(names_.all_gate_up, "", 2 * width, spec_.hidden, moe_.up_bias);
+      fused.before.clear();
+      if (names_.interleaved) fused.runs = {{0, width, 2}, {1, width, 2}};
+      up.push_back(std::move(fused));
+      return;
+    }
+    if (moe_.gated) up.push_back(role(gguf_ ? "ffn_gate_exps" : "", names_.gate, width, spec_.hidden, moe_.up_bias));
+    up.push_back(role(gguf_ ? "ffn_up_exps" : "", names_.up, width, spec_.hidden, moe_.up_bias));
+  }
+
+  bool holds_gate_and_up() const {
+    const std::string name(names_.all_gate_up);
+    // Without names for one expert there is no other form.
+    if (names_.gate.empty()) return true;
+    return has_anywhere(source_, name + ".weight") || (!gguf_ && has_anywhere(source_, name)) ||
+           has_anywhere(source_, name + "_blocks");
+  }
+
+  const ModelSpec& spec_;
+  const MoeSpec& moe_;
+  const ModelSource& source_;
+  const bool gguf_;
+  ExpertNames names_;
+};
+
+}  // namespace
+
+MoeSpec read_moe(Config& c, const ModelSpec& spec, const MoeKeys& keys, uint32_t layer) {
+  const auto count = [&](Key key, uint32_t most, uint32_t fallback) {
+    return c.gguf() || fallback == 0 ? c.count(key, 1, most) : c.count(key, 1, most, fallback);
+  };
+  MoeSpec moe;
+  Key experts = keys.experts;
+  if (!c.gguf() && !c.has(experts) && c.has({"num_local_experts", ""})) experts.hf = "num_local_experts";
+  moe.experts = count(experts, ops::kMaxExperts, keys.default_experts);
+  moe.chosen = count(keys.chosen, std::min(ops::kMaxChosen, moe.experts), keys.default_chosen);
+  if (c.gguf()) {
+    const uint32_t dense = spec.layers.empty() ? 0 : spec.layers[layer].ffn.width;
+    moe.width = c.layer_count(keys.width, layer, 1, kMaxWidth, std::max(dense, 1u));
+    moe.scale = static_cast<float>(c.number({"", "expert_weights_scale"}, 1e-9, 1e9, 1));
+    const std::string prefix = "blk." + std::to_string(layer) + ".";
+    moe.router_bias = c.has_tensor(prefix + "ffn_gate_inp.bias");
+    moe.up_bias = c.has_tensor(prefix + "ffn_up_exps.bias") || c.has_tensor(prefix + "ffn_gate_up_exps.bias");
+    moe.down_bias = c.has_tensor(prefix + "ffn_down_exps.bias");
+  } else {
+    moe.width = count(keys.width, kMaxWidth, keys.default_width);
+  }
+  if (!spec.layers.empty()) moe.activation = spec.layers[0].ffn.activation;
+  return moe;
+}
+
+void use_experts(LayerSpec& layer, const MoeSpec& moe) {
+  layer.ffn_kind = FfnKind::kExperts;
+  layer.moe = moe;
+  layer.ffn = {};
+}
+
+BlockRoles expert_roles(const ModelSpec& spec, const MoeSpec& moe, const ModelSource& source, const ExpertNames& names) {
+  return Roles(spec, moe, source, names).build();
+}
+
+}  // namespace lahar::arch

@@ -1,0 +1,43 @@
+// Experts in a configuration and in a file: for every architecture that has some.
+#pragma once
+
+#include "arch/common.h"
+
+namespace lahar::arch {
+
+// Keys of a mixture of experts; those of Hugging Face's qwen2_moe where nothing else is said. A default of 0: required.
+struct MoeKeys {
+  Key experts{"num_experts", "expert_count"};
+  Key chosen{"num_experts_per_tok", "expert_used_count"};
+  Key width{"moe_intermediate_size", "expert_feed_forward_length"};
+  uint32_t default_experts = 0, default_chosen = 0, default_width = 0;  // for config.json alone
+};
+// Sizes of the experts, checked; GGUF's biases of router and experts by their presence in layer `layer`, and its scale of
+// the weights. The rest is as MoeSpec has it.
+MoeSpec read_moe(Config& config, const ModelSpec& spec, const MoeKeys& keys, uint32_t layer = 0);
+
+// The layer's feed-forward block becomes experts.
+void use_experts(LayerSpec& layer, const MoeSpec& moe);
+
+// Indices of a block of experts in its roles.
+enum ExpertLinear : uint32_t { kRouter = 0, kSharedUp = 1, kSharedDown = 2 };
+enum ExpertVector : uint32_t { kSelectionBias = 0, kSharedGate = 1 };
+
+// How a Hugging Face checkpoint calls the tensors, behind the layer's prefix. Experts lie in a tensor each (`experts`, the
+// number, and one of gate, up and down), or all in one (`all_*`).
+struct ExpertNames {
+  std::string_view router = "mlp.gate";
+  std::string_view selection_bias = "mlp.gate.e_score_correction_bias";
+  std::string_view experts = "mlp.experts.", gate = ".gate_proj", up = ".up_proj", down = ".down_proj";
+  std::string_view all_gate_up = "mlp.experts.gate_up_proj", all_down = "mlp.experts.down_proj";
+  bool transposed = false;   // what holds all: [experts, inputs, outputs]
+  bool interleaved = false;  // what holds all: rows of gate and up in turns
+  std::string_view shared_gate_up = "", shared_gate = "mlp.shared_expert.gate_proj", shared_up = "mlp.shared_expert.up_proj",
+                   shared_down = "mlp.shared_expert.down_proj";
+  std::string_view shared_sigmoid = "mlp.shared_expert_gate.weight";
+  bool gguf_scaled = false;  // GGUF's scale of every expert counts
+};
+// The roles of a block of experts; a GGUF file has names of its own.
+BlockRoles expert_roles(const ModelSpec& spec, const MoeSpec& moe, const ModelSource& source, const ExpertNames& names = {});
+
+}  // namespace lahar::arch
