@@ -64,8 +64,18 @@ struct AttentionSpec {
   float scale = 1;                                 // of q . k
   float softcap = 0;                               // 0: none
   uint32_t window = 0;                             // keys visible, the row's own included; 0: all
+  uint32_t chunk = 0;                              // keys visible are those of the same chunk of positions; 0: all
+  bool sinks = false;                              // a learned logit per head takes part in the softmax's sum
+  // q is multiplied by 1 + temperature * ln(1 + floor((position + 1) / temperature_floor)); 0: not
+  float temperature = 0, temperature_floor = 1;
   int32_t rope = -1;                               // index in ModelSpec::ropes; -1: positions are not rotated
-  ops::QkNorm qk_norm = ops::QkNorm::kNone;        // before RoPE
+  float alibi = 0;                                 // exponent of the last head's slope, times -1 (ALiBi); 0: none
+  float clamp = 0;                                 // q, k, v are clamped to [-clamp, clamp] after their bias; 0: not
+  int32_t kv_source = -1;                          // an earlier layer whose keys and values these are; -1: its own
+  ops::QkNorm qk_norm = ops::QkNorm::kNone;        // before RoPE, or after it
+  ops::NormKind qk_norm_kind = ops::NormKind::kRms;
+  bool qk_norm_weight = true, qk_norm_bias = false, qk_norm_after_rope = false;
+  bool value_norm = false;  // RMSNorm of each head's v, without weights
   bool qkv_bias = false, output_bias = false;
 };
 
@@ -119,6 +129,7 @@ struct ModelSpec {
   uint32_t opened_context = 0;  // what the RoPE tables are for, see set_context
 
   float embedding_scale = 1;
+  bool embedding_norm = false;     // of the scaled embedding (and positions)
   bool learned_positions = false;  // positions [context_length, hidden] are added to the embedding
   NormSpec norm;                   // all of the residual stream's norms
   float qk_norm_eps = 1e-6f;

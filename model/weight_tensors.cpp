@@ -12,7 +12,7 @@ namespace {
 
 // Where a checkpoint's names begin: it depends on the class that saved it.
 constexpr std::string_view kRoots[] = {
-    "model.", "transformer.", "", "language_model.model.", "model.language_model.", "language_model."};
+    "model.", "transformer.", "gpt_neox.", "", "language_model.model.", "model.language_model.", "language_model."};
 constexpr std::string_view kHeadRoots[] = {"", "language_model.", "model.language_model."};
 
 std::string weight_of(std::string_view name) { return std::string(name) + ".weight"; }
@@ -34,6 +34,7 @@ class Resolver {
   Result<NormTensors> norm(const std::string& name) const;
   Status linear(const std::string& name, uint32_t rows, uint32_t cols, bool bias, bool scaled, LinearTensors& out) const;
   Status append_bias(const std::string& name, uint32_t size, LinearTensors& out) const;
+  Status qk_norm(const std::string& name, uint32_t heads, const AttentionSpec& a, VectorTensors& out) const;
   Status qkv(const std::string& layer, const LayerSpec& spec, LayerTensors& out) const;
   Status fused_qkv(const std::string& name, const AttentionSpec& a, LinearTensors& out) const;
   Status ffn(const std::string& layer, const FfnSpec& f, LayerTensors& out) const;
@@ -159,6 +160,30 @@ Status Resolver::fused_qkv(const std::string& name, const AttentionSpec& a, Line
   return {};
 }
 
+// Weights, then biases where there are some.
+Status Resolver::qk_norm(const std::string& name, uint32_t heads, const AttentionSpec& a, VectorTensors& out) const {
+  const auto append = [&](const std::string& tensor_name, uint32_t size) -> Status {
+    const TensorView* tensor = source_.find_tensor(tensor_name);
+    if (tensor == nullptr) return missing(tensor_name);
+    const bool by_head = a.qk_norm == ops::QkNorm::kEachHead && tensor->shape == Shape{size / a.head_dim, a.head_dim};
+    if (!by_head && tensor->shape != Shape{size}) return wrong_shape(*tensor, Shape{size});
+    out.pieces.push_back({tensor, {{0, size}}, size});
+    out.size += size;
+    return {};
+  };
+  out.offset = layout_.norm_offset;
+  if (const size_t at = name.find("{}"); at != std::string::npos) {
+    for (uint32_t h = 0; h < heads; ++h) {
+      std::string numbered = name;
+      LAHAR_TRY(append(weight_of(numbered.replace(at, 2, std::to_string(h))), a.head_dim));
+    }
+    return {};
+  }
+  const uint32_t size = a.qk_norm == ops::QkNorm::kPerHead ? a.head_dim : heads * a.head_dim;
+  LAHAR_TRY(append(weight_of(name), size));
+  return a.qk_norm_bias ? append(bias_of(name), size) : Status{};
+}
+
 Status Resolver::qkv(const std::string& layer, const LayerSpec& spec, LayerTensors& out) const {
   const AttentionSpec& a = spec.attention;
   const arch::TensorNames& n = layout_.names;
@@ -171,11 +196,9 @@ Status Resolver::qkv(const std::string& layer, const LayerSpec& spec, LayerTenso
       LAHAR_TRY(
           linear(layer + std::string(name), heads * a.head_dim, spec_.hidden, a.qkv_bias, layout_.scaled_qkv, out.qkv));
   }
-  if (a.qk_norm != ops::QkNorm::kNone) {
-    const bool full = a.qk_norm == ops::QkNorm::kFull;
-    const uint32_t q_size = full ? a.heads * a.head_dim : a.head_dim, k_size = full ? a.kv_heads * a.head_dim : a.head_dim;
-    LAHAR_ASSIGN(out.q_norm, vector(layer + weight_of(n.q_norm), q_size, layout_.norm_offset));
-    LAHAR_ASSIGN(out.k_norm, vector(layer + weight_of(n.k_norm), k_size, layout_.norm_offset));
+  if (a.qk_norm != ops::QkNorm::kNone && a.qk_norm_weight) {
+    LAHAR_TRY(qk_norm(layer + std::string(n.q_norm), a.heads, a, out.q_norm));
+    LAHAR_TRY(qk_norm(layer + std::string(n.k_norm), a.kv_heads, a, out.k_norm));
   }
   return linear(layer + std::string(n.attention_output), spec_.hidden, a.heads * a.head_dim, a.output_bias,
                 layout_.scaled_attention_output, out.attention_output);
@@ -285,6 +308,7 @@ Result<ModelTensors> Resolver::resolve() {
   }
   LAHAR_ASSIGN(out.final_norm, norm(root_ + std::string(n.final_norm)));
   for (size_t i = 0; i < spec_.layers.size(); ++i) {
+  if (spec_.embedding_norm) { LAHAR_ASSIGN(out.embedding_norm, norm(root_ + std::string(n.embedding_norm))); }
     LAHAR_ASSIGN(LayerTensors layer_tensors, layer(i));
     out.layers.push_back(std::move(layer_tensors));
   }

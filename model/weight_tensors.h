@@ -80,7 +80,7 @@ struct LayerTensors {
 struct ModelTensors {
   HfQuantization quantization;
   LinearTensors embedding, positions, head;  // positions and head: no pieces where there are none of their own
-  NormTensors final_norm;
+  NormTensors final_norm, embedding_norm;
   std::vector<LayerTensors> layers;
   BlockTensors extra;
 };

@@ -13,10 +13,12 @@ namespace lahar::arch {
 // Names without ".weight" or ".bias". Those of a layer follow `layer` + its number + "."; empty: the role has no tensor in
 // that form. Defaults: Hugging Face's llama.
 struct TensorNames {
-  std::string_view embedding = "embed_tokens", positions = "", final_norm = "norm", head = "lm_head", layer = "layers.";
+  std::string_view embedding = "embed_tokens", embedding_norm = "", positions = "", final_norm = "norm", head = "lm_head",
+                   layer = "layers.";
   std::string_view pre_attention = "input_layernorm", post_attention = "", pre_ffn = "post_attention_layernorm",
                    post_ffn = "";
   std::string_view q = "self_attn.q_proj", k = "self_attn.k_proj", v = "self_attn.v_proj", qkv = "";
+  // "{}" in a norm's name: one tensor a head, by its number.
   std::string_view q_norm = "self_attn.q_norm", k_norm = "self_attn.k_norm", attention_output = "self_attn.o_proj";
   std::string_view gate = "mlp.gate_proj", up = "mlp.up_proj", gate_up = "", down = "mlp.down_proj";
 };
@@ -55,7 +57,8 @@ const Architecture* find_architecture(std::string_view name, bool gguf);
 TensorLayout tensor_layout(const Architecture& architecture, const ModelSpec& spec, bool gguf);
 
 // One file each.
-extern const Architecture kFalcon, kGemma2, kGemma3, kGpt2, kGranite, kLlama, kMistral, kOlmo2, kPhi3, kQwen2, kQwen3,
-    kSmolLm3, kStarcoder2;
+extern const Architecture kBloom, kCohere, kCohere2, kErnie45, kExaone4, kFalcon, kGemma2, kGemma3, kGlm, kGlm4, kGpt2,
+    kGptNeox, kGranite, kHunyuan, kLlama, kMistral, kMpt, kOlmo2, kPhi3, kQwen2, kQwen3, kSeedOss, kSmolLm3, kStableLm,
+    kStarcoder2;
 
 }  // namespace lahar::arch

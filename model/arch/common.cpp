@@ -73,4 +73,24 @@ uint32_t read_window(Config& c, uint32_t fallback) {
   return c.count({"sliding_window", "attention.sliding_window"}, 0, UINT32_MAX, fallback);
 }
 
+bool sliding_by_pattern(Config& c, uint32_t layer, uint32_t period) {
+  if (!c.gguf()) {
+    const Key key{c.has({"_sliding_window_pattern", ""}) ? "_sliding_window_pattern" : "sliding_window_pattern", ""};
+    // EXAONE's files spell the period as letters: "LLLG".
+    if (auto found = c.json().find(key.hf); found != c.json().end() && found->is_string()) {
+      const auto& letters = found->get_ref<const std::string&>();
+      if (!letters.empty()) return c.sliding_layer(layer, letters[layer % letters.size()] == 'L');
+    }
+    return c.sliding_layer(layer, (layer + 1) % c.count(key, 1, UINT32_MAX, period) != 0);
+  }
+  const Key key{"", "attention.sliding_window_pattern"};
+  const GgufArray* list = c.source().gguf()->metadata().array(c.spelled(key));
+  if (list == nullptr) return (layer + 1) % c.count(key, 1, UINT32_MAX, period) != 0;
+  if (layer >= list->count || list->element == GgufType::kString) {
+    c.fail_key(key, "expected one boolean a layer");
+    return false;
+  }
+  return list->integer(layer) != 0;
+}
+
 }  // namespace lahar::arch

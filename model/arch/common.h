@@ -32,7 +32,10 @@ void read_common(Config& config, ModelSpec& spec, const Common& common = {});
 struct RopeOptions {
   double default_base = 10000;
   bool gguf_interleaved = false;  // GGUF keeps q and k permuted for neighbouring pairs (llama and what is converted like it)
+  bool interleaved = false;       // neighbouring pairs in either form
   bool partial = false;           // partial_rotary_factor counts
+  double default_part = 1;        // where it is missing
+  std::string_view part_key = "partial_rotary_factor", base_key = "rope_theta";  // at config.json's top level
   uint32_t original_context =
       0;                        // what config.json's own key defaults to, before the one inside rope_parameters; 0: nothing
   bool plain = false;           // no scaling, whatever is configured (GGUF: of sliding layers)
@@ -48,5 +51,8 @@ void use_one_rope(Config& config, ModelSpec& spec, const RopeOptions& options = 
 void read_attention_bias(Config& config, ModelSpec& spec, bool fallback = false);
 // The sliding window; `fallback` where the key is missing. 0: none, as null in config.json.
 uint32_t read_window(Config& config, uint32_t fallback);
+// Whether a layer has the window: by the list or the period that the configuration gives, else by `period`, of whose layers
+// the last one is full.
+bool sliding_by_pattern(Config& config, uint32_t layer, uint32_t period);
 
 }  // namespace lahar::arch

@@ -10,22 +10,6 @@ namespace {
 
 constexpr std::string_view kGguf[] = {"gemma3"}, kHf[] = {"gemma3_text", "gemma3"};
 
-// GGUF: the period (a number) or one boolean a layer.
-bool slides(Config& c, uint32_t layer) {
-  if (!c.gguf()) {
-    const Key period_key{c.has({"_sliding_window_pattern", ""}) ? "_sliding_window_pattern" : "sliding_window_pattern", ""};
-    return c.sliding_layer(layer, (layer + 1) % c.count(period_key, 1, UINT32_MAX, 6) != 0);
-  }
-  const Key key{"", "attention.sliding_window_pattern"};
-  const GgufArray* list = c.source().gguf()->metadata().array("gemma3.attention.sliding_window_pattern");
-  if (list == nullptr) return (layer + 1) % c.count(key, 1, UINT32_MAX, 6) != 0;
-  if (layer >= list->count || list->element == GgufType::kString) {
-    c.fail_key(key, "expected one boolean a layer");
-    return false;
-  }
-  return list->integer(layer) != 0;
-}
-
 void read(Config& c, ModelSpec& spec) {
   read_common(c, spec,
               {.activation = {"hidden_activation", ""},
@@ -54,7 +38,7 @@ void read(Config& c, ModelSpec& spec) {
     // GGUF does not keep query_pre_attn_scalar; of the published sizes only the 27 B (62 layers) has one of its own.
     if (c.gguf() && spec.layers.size() == 62) scalar = static_cast<double>(spec.hidden) / a.heads;
     a.scale = static_cast<float>(1 / std::sqrt(scalar));
-    const bool sliding = slides(c, i);
+    const bool sliding = sliding_by_pattern(c, i, 6);
     a.window = sliding ? window : 0;
     a.rope = sliding ? local : full;
   }

@@ -16,10 +16,13 @@ namespace arch {
 
 namespace {
 
-constexpr const Architecture* kAll[] = {&kFalcon, &kGemma2, &kGemma3, &kGpt2,  &kGranite, &kLlama,     &kMistral,
-                                        &kOlmo2,  &kPhi3,   &kQwen2,  &kQwen3, &kSmolLm3, &kStarcoder2};
+constexpr const Architecture* kAll[] = {&kBloom,   &kCohere,  &kCohere2,  &kErnie45,   &kExaone4, &kFalcon,  &kGemma2,
+                                        &kGemma3,  &kGlm,     &kGlm4,     &kGpt2,      &kGptNeox, &kGranite, &kHunyuan,
+                                        &kLlama,   &kMistral, &kMpt,      &kOlmo2,     &kPhi3,    &kQwen2,   &kQwen3,
+                                        &kSeedOss, &kSmolLm3, &kStableLm, &kStarcoder2};
 
 constexpr TensorNames kGgufNames{.embedding = "token_embd",
+                                 .embedding_norm = "token_embd_norm",
                                  .positions = "position_embd",
                                  .final_norm = "output_norm",
                                  .head = "output",
@@ -88,11 +91,13 @@ Status check_dense(const ModelSource& source, const arch::Config& config) {
   return {};
 }
 
-Status refuse_gguf_options(const ModelSource& source) {
+// What changes the result and is not in the spec.
+Status refuse_gguf_options(const ModelSource& source, const ModelSpec& spec) {
   if (source.gguf() == nullptr) return {};
-  for (const char* option : {".attention.max_alibi_bias", ".attention.clamp_kqv"}) {
+  const AttentionSpec& a = spec.layers[0].attention;
+  for (const auto& [option, known] : {std::pair{".attention.max_alibi_bias", a.alibi}, {".attention.clamp_kqv", a.clamp}}) {
     const std::string key = std::string(source.architecture()) + option;
-    if (source.gguf()->metadata().number(key).value_or(0) > 0)
+    if (known == 0 && source.gguf()->metadata().number(key).value_or(0) > 0)
       return Error{ErrorCode::kUnsupported, source.name() + ": " + key + " is not supported"};
   }
   return {};
@@ -180,13 +185,13 @@ Result<ModelSpec> read_model_spec(const ModelSource& source, uint32_t context, c
   arch::Config config(source);
   LAHAR_TRY(read_hf_quantization(source));
   if (architecture->roles == nullptr) LAHAR_TRY(check_dense(source, config));
-  LAHAR_TRY(refuse_gguf_options(source));
 
   ModelSpec spec;
   spec.architecture = architecture->name;
   architecture->read(config, spec);
   LAHAR_TRY(config.status());
   if (gguf) find_gguf_biases(source, spec);
+  LAHAR_TRY(refuse_gguf_options(source, spec));
 
   const arch::TensorLayout layout = arch::tensor_layout(*architecture, spec, gguf);
   LAHAR_ASSIGN(const auto found, find_vocabulary(source, layout, spec.hidden));

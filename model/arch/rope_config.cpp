@@ -68,6 +68,11 @@ void read_hf_scaling(Config& c, const RopeOptions& options, const json& rope, Ro
   // Early Phi-3 files call LongRoPE so.
   if (name == "su" || (name == "yarn" && rope.contains("short_factor"))) name = "longrope";
   if (name == "default") return;
+  const double alpha = c.number_in(rope, where, "alpha", 0, kMaxFactor, 0);
+  if (name == "dynamic" && alpha > 0) {  // Hunyuan: the base grows once and for all
+    if (spec.dims > 2) r.base *= std::pow(alpha, static_cast<double>(spec.dims) / (spec.dims - 2));
+    return;
+  }
   if (name == "linear") r.scaling = RopeScaling::kLinear;
   if (name == "dynamic") r.scaling = RopeScaling::kDynamicNtk;
   if (name == "yarn") r.scaling = RopeScaling::kYarn;
@@ -116,13 +121,13 @@ void read_hf(Config& c, const RopeOptions& options, uint32_t head_dim, RopeSpec&
   if (options.layer_type == "sliding_attention") {
     base = c.number({"rope_local_base_freq", ""}, 1e-3, 1e30, base);
   } else {
-    base = c.number({"rope_theta", ""}, 1e-3, 1e30, base);
+    base = c.number({options.base_key, ""}, 1e-3, 1e30, base);
   }
   spec.config.base = c.number_in(rope, "config.json: RoPE", "rope_theta", 1e-3, 1e30, base);
   spec.dims = head_dim;
   if (options.partial) {
-    const double in_object = c.number_in(rope, "config.json: RoPE", "partial_rotary_factor", 0, 1, 1);
-    const double part = c.number({"partial_rotary_factor", ""}, 0, 1, in_object);
+    const double in_object = c.number_in(rope, "config.json: RoPE", "partial_rotary_factor", 0, 1, options.default_part);
+    const double part = c.number({options.part_key, ""}, 0, 1, in_object);
     spec.dims = static_cast<uint32_t>(head_dim * part);
   }
   if (!options.plain) read_hf_scaling(c, options, rope, spec);
@@ -181,6 +186,7 @@ int32_t add_rope(Config& c, ModelSpec& spec, const RopeOptions& options) {
   if (spec.layers.empty() || spec.layers[0].attention.head_dim == 0) return -1;
   const uint32_t head_dim = spec.layers[0].attention.head_dim;
   RopeSpec rope;
+  if (options.interleaved) rope.pairing = ops::RopePairing::kInterleaved;
   if (c.gguf()) {
     if (options.gguf_interleaved) rope.pairing = ops::RopePairing::kInterleaved;
     rope.config.base = c.number(options.gguf_base, 1e-3, 1e30, options.default_base);

@@ -74,8 +74,8 @@ Status record_norm(const Forward& f, const NormWeights& weights, const ops::Acti
                                 .label = label});
 }
 
-Status record_output(const Forward& f, const Linear& projection, const ops::Activations& input,
-                     const NormWeights* post_norm, float multiplier, const ops::NormFold* after, std::string_view label) {
+Status record_output(const Forward& f, const Linear& projection, const ops::Activations& input, const NormWeights* post_norm,
+                     float multiplier, const ops::NormFold* after, std::string_view label) {
   const Scratch& s = f.scratch;
   if (post_norm == nullptr) {
     return record_linear(
@@ -145,11 +145,13 @@ Forward Transformer::forward(gpu::Recorder& recorder, const ops::StepRef& step) 
 
 Status Transformer::record_embedding(gpu::Recorder& recorder, const ops::StepRef& step) const {
   recorder.set_scope("");
-  return ops::embed(recorder, {.table = &weights_.embedding,
-                               .positions = spec_.learned_positions ? &weights_.positions : nullptr,
-                               .scale = spec_.embedding_scale,
-                               .y = scratch_.x,
-                               .step = step});
+  LAHAR_TRY(ops::embed(recorder, {.table = &weights_.embedding,
+                                  .positions = spec_.learned_positions ? &weights_.positions : nullptr,
+                                  .scale = spec_.embedding_scale,
+                                  .y = scratch_.x,
+                                  .step = step}));
+  if (!spec_.embedding_norm) return {};
+  return record_norm(forward(recorder, step), weights_.embedding_norm, scratch_.x, scratch_.x, "embedding norm");
 }
 
 // Where the mixer reads: its norm, or x itself.

@@ -33,13 +33,19 @@ gpu::KernelDesc describe(const gpu::Caps& caps, const Form& f) {
 
 uint32_t norm_flags(const RopeKvParams& p) {
   using namespace params;
-  uint32_t flags = p.value_norm ? kValueNorm : 0;
+  uint32_t flags = (p.value_norm ? kValueNorm : 0) | (p.clamp > 0 ? kClampQkv : 0) | (p.query_alone ? kQueryAlone : 0);
   if (p.qk_norm == QkNorm::kNone) return flags;
   if (p.qk_norm_kind == NormKind::kLayer) flags |= kQkNormLayer;
   if (p.qk_norm_bias) flags |= kQkNormBias;
   if (p.qk_norm_after_rope) flags |= kQkNormAfterRope;
   if (!p.q_norm) flags |= kQkNormNoWeight;
   return flags;
+}
+
+// Floats of a row of qkv that are read.
+uint32_t end_of_row(const RopeKvParams& p) {
+  const uint32_t q_end = p.q_offset + p.heads * p.kv.head_dim, kv_width = p.kv.kv_heads * p.kv.head_dim;
+  return p.query_alone ? q_end : std::max({q_end, p.k_offset + kv_width, p.v_offset + kv_width});
 }
 
 Status check(const RopeKvParams& p, const gpu::Caps& caps) {
@@ -49,7 +55,7 @@ Status check(const RopeKvParams& p, const gpu::Caps& caps) {
   const uint32_t q_width = p.heads * dim, kv_width = p.kv.kv_heads * dim;
   if (p.q_offset % 4 != 0 || p.k_offset % 4 != 0 || p.v_offset % 4 != 0)
     return invalid(p.label, "offsets of q, k, v must be multiples of 4 floats");
-  const uint32_t row_end = std::max({p.q_offset + q_width, p.k_offset + kv_width, p.v_offset + kv_width});
+  const uint32_t row_end = end_of_row(p);
   LAHAR_TRY(check_rows(p.label, "qkv", p.qkv, rows, row_end));
   LAHAR_TRY(check_rows(p.label, "q", p.q, rows, q_width));
   if (overlaps(rows_of(p.qkv, rows, row_end), rows_of(p.q, rows, q_width))) return invalid(p.label, "q overlaps qkv");
@@ -62,13 +68,13 @@ Status check(const RopeKvParams& p, const gpu::Caps& caps) {
   if (p.qk_norm_after_rope && (p.qk_norm_kind != NormKind::kRms || (p.pairing != RopePairing::kNone && p.magnitude != 1)))
     return invalid(p.label, "a q/k norm after a rotation that changes what it measures");
   if (p.qk_norm_bias && !p.q_norm) return invalid(p.label, "a q/k norm with a bias alone");
-  if (static_cast<bool>(p.q_norm) != static_cast<bool>(p.k_norm))
+  if (!p.query_alone && static_cast<bool>(p.q_norm) != static_cast<bool>(p.k_norm))
     return invalid(p.label, "weights for one of q and k alone");
   if (p.q_norm) {
     const bool shared = p.qk_norm == QkNorm::kPerHead;
     const uint32_t times = p.qk_norm_bias ? 2 : 1;
     LAHAR_TRY(check_vector(p.label, "q_norm", p.q_norm, times * (shared ? dim : q_width)));
-    LAHAR_TRY(check_vector(p.label, "k_norm", p.k_norm, times * (shared ? dim : kv_width)));
+    if (!p.query_alone) LAHAR_TRY(check_vector(p.label, "k_norm", p.k_norm, times * (shared ? dim : kv_width)));
   }
   return {};
 }
@@ -79,8 +85,7 @@ Status rope_kv(gpu::Recorder& recorder, const RopeKvParams& p) {
   const gpu::Caps& caps = recorder.device().caps();
   LAHAR_TRY(check(p, caps));
   const uint32_t rows = p.step.bucket, dim = p.kv.head_dim;
-  const uint32_t row_end =
-      std::max({p.q_offset + p.heads * dim, p.k_offset + p.kv.kv_heads * dim, p.v_offset + p.kv.kv_heads * dim});
+  const uint32_t row_end = end_of_row(p);
   const bool rotates = p.pairing != RopePairing::kNone && p.rope_dims > 0;
   const gpu::KernelDesc desc = describe(caps, {.heads = p.heads,
                                                .kv_heads = p.kv.kv_heads,
@@ -110,12 +115,13 @@ Status rope_kv(gpu::Recorder& recorder, const RopeKvParams& p) {
                                 .q_stride = p.q.stride,
                                 .eps = p.qk_norm_eps,
                                 .magnitude = p.magnitude,
-                                .reserved = 0};
+                                .clamp_at = p.clamp};
   Ranges reads{rows_of(p.qkv, rows, row_end), p.step.state, p.kv.segment_table, p.kv.page_table};
   if (rotates) reads.add(p.inverse_frequencies);
   if (p.qk_norm != QkNorm::kNone) reads.add(p.q_norm), reads.add(p.k_norm);
   Ranges writes{rows_of(p.q, rows, p.heads * dim)};
-  for (const gpu::BufferRange& segment : p.kv.segments) writes.add(segment);
+  if (!p.query_alone)
+    for (const gpu::BufferRange& segment : p.kv.segments) writes.add(segment);
   recorder.dispatch({.label = p.label,
                      .kernel = recorder.device().kernels().get(desc),
                      .push = gpu::push_bytes(push),

@@ -9,7 +9,9 @@ const uint kQkNormLayer = 1;      // LayerNorm, else RMSNorm
 const uint kQkNormBias = 2;       // biases lie behind the weights
 const uint kQkNormAfterRope = 4;  // weights (and biases) come after the rotation
 const uint kQkNormNoWeight = 8;
-const uint kValueNorm = 16;  // RMSNorm of each head's v, without weights
+const uint kValueNorm = 16;       // RMSNorm of each head's v, without weights
+const uint kClampQkv = 32;        // to [-clamp, clamp], before the norm
+const uint kQueryAlone = 64;      // there is no k and v
 
 struct RopeKvPush {
   address_t qkv, q;          // fp32 rows
@@ -21,7 +23,7 @@ struct RopeKvPush {
   uint qkv_stride, q_stride;          // floats
   float eps;
   float magnitude;
-  uint reserved;
+  float clamp_at;
 };
 LAHAR_SHARED_SIZE(RopeKvPush, 120)
 

@@ -16,6 +16,7 @@ layout(constant_id = 9) const uint PAIRING = 1;
 layout(constant_id = 10) const uint QK_NORM = 0;
 layout(constant_id = 11) const uint KV_TYPE = 0;
 layout(constant_id = 12) const uint NORM_FLAGS = 0;
+const uint VALUE_DIM = HEAD_DIM;
 const uint kRounds = ((HEAD_DIM + 7) / 8 + TEAM - 1) / TEAM;
 #include "attention/kv_store.glsl"
 #include "params_rope.h"
@@ -28,8 +29,18 @@ const uint kNone = 0, kHalves = 1, kInterleaved = 2;
 const uint kPerHead = 1, kFull = 2, kEachHead = 3;
 const uint kHalf = ROPE_DIMS / 2;
 const uint kDims4 = HEAD_DIM / 4;
-const bool kHasWeight = QK_NORM != 0 && (NORM_FLAGS & kQkNormNoWeight) == 0;
+const bool kHasWeight = (NORM_FLAGS & kQkNormNoWeight) == 0;
 const bool kAfterRope = (NORM_FLAGS & kQkNormAfterRope) != 0;
+
+// Of q, k or v.
+float load1(uint64_t x, uint offset) {
+  const float v = load_f32(x, offset);
+  return (NORM_FLAGS & kClampQkv) != 0 ? clamp(v, -p.clamp_at, p.clamp_at) : v;
+}
+vec4 load4(uint64_t x, uint offset) {
+  const vec4 v = load_f32x4(x, offset);
+  return (NORM_FLAGS & kClampQkv) != 0 ? clamp(v, -p.clamp_at, p.clamp_at) : v;
+}
 
 struct HeadNorm {
   float mean, scale;      // x is normed to (x - mean) * scale
@@ -49,13 +60,13 @@ vec4 weighted4(vec4 v, HeadNorm n, uint dim) {
 
 // x at one dim of a head, normed as far as that comes before the rotation.
 float normed1(uint64_t x, HeadNorm n, uint dim) {
-  const float v = load_f32(x, 4 * dim);
+  const float v = load1(x, 4 * dim);
   if (QK_NORM == 0) return v;
   const float scaled = (v - n.mean) * n.scale;
   return kAfterRope ? scaled : weighted1(scaled, n, dim);
 }
 vec4 normed4(uint64_t x, HeadNorm n, uint dim) {
-  const vec4 v = load_f32x4(x, 4 * dim);
+  const vec4 v = load4(x, 4 * dim);
   if (QK_NORM == 0) return v;
   const vec4 scaled = (v - n.mean) * n.scale;
   return kAfterRope ? scaled : weighted4(scaled, n, dim);
@@ -98,20 +109,15 @@ vec2 full_moments(uint64_t x, uint width) {
   float mean = 0;
   if ((NORM_FLAGS & kQkNormLayer) != 0) {
     vec4 sum = vec4(0);
-    for (uint d = 4 * gl_LocalInvocationIndex; d < width; d += 4 * gl_WorkGroupSize.x) sum += load_f32x4(x, 4 * d);
+    for (uint d = 4 * gl_LocalInvocationIndex; d < width; d += 4 * gl_WorkGroupSize.x) sum += load4(x, 4 * d);
     mean = workgroup_sum(sum4(sum)) / float(width);
   }
   vec4 squares = vec4(0);
   for (uint d = 4 * gl_LocalInvocationIndex; d < width; d += 4 * gl_WorkGroupSize.x) {
-    const vec4 v = load_f32x4(x, 4 * d) - mean;
+    const vec4 v = load4(x, 4 * d) - mean;
     squares += v * v;
   }
   return vec2(mean, inversesqrt(workgroup_sum(sum4(squares)) / float(width) + p.eps));
-}
-
-float team_sum(float v) {
-  for (uint mask = 1; mask < TEAM; mask <<= 1) v += subgroupShuffleXor(v, mask);
-  return v;
 }
 
 // The same of one head, by its team.
@@ -119,12 +125,12 @@ vec2 head_moments(uint64_t x, uint lane, bool centred) {
   float mean = 0;
   if (centred) {
     vec4 sum = vec4(0);
-    for (uint i = lane; i < kDims4; i += TEAM) sum += load_f32x4(x, 16 * i);
+    for (uint i = lane; i < kDims4; i += TEAM) sum += load4(x, 16 * i);
     mean = team_sum(sum4(sum)) / float(HEAD_DIM);
   }
   vec4 squares = vec4(0);
   for (uint i = lane; i < kDims4; i += TEAM) {
-    const vec4 v = load_f32x4(x, 16 * i) - mean;
+    const vec4 v = load4(x, 16 * i) - mean;
     squares += v * v;
   }
   return vec2(mean, inversesqrt(team_sum(sum4(squares)) / float(HEAD_DIM) + p.eps));
@@ -142,35 +148,33 @@ void main() {
   vec2 q_moments = vec2(0, 1), k_moments = vec2(0, 1);
   if (QK_NORM == kFull) {
     q_moments = full_moments(qkv + uint64_t(4 * p.q_offset), HEADS * HEAD_DIM);
-    k_moments = full_moments(qkv + uint64_t(4 * p.k_offset), KV_HEADS * HEAD_DIM);
+    if ((NORM_FLAGS & kQueryAlone) == 0)
+      k_moments = full_moments(qkv + uint64_t(4 * p.k_offset), KV_HEADS * HEAD_DIM);
   }
 
   const uint teams = gl_WorkGroupSize.x / TEAM;
   const uint team = gl_SubgroupID * (gl_SubgroupSize / TEAM) + gl_SubgroupInvocationID / TEAM;
   const uint lane = gl_SubgroupInvocationID % TEAM;
-  for (uint unit = gl_WorkGroupID.x * teams + team; unit < HEADS + 2 * KV_HEADS; unit += gl_NumWorkGroups.x * teams) {
+  const uint units = HEADS + ((NORM_FLAGS & kQueryAlone) != 0 ? 0 : 2 * KV_HEADS);
+  for (uint unit = gl_WorkGroupID.x * teams + team; unit < units; unit += gl_NumWorkGroups.x * teams) {
     const bool is_q = unit < HEADS;
     const bool is_v = unit >= HEADS + KV_HEADS;
     const uint head = is_q ? unit : is_v ? unit - HEADS - KV_HEADS : unit - HEADS;
     const uint offset = (is_q ? p.q_offset : is_v ? p.v_offset : p.k_offset) + head * HEAD_DIM;
     const uint64_t x = qkv + uint64_t(4 * offset);
-    HeadNorm n = HeadNorm(0, 1, 0, 0);
-    if (QK_NORM != 0 && !is_v) {
-      vec2 moments = is_q ? q_moments : k_moments;
-      if (QK_NORM != kFull) moments = head_moments(x, lane, (NORM_FLAGS & kQkNormLayer) != 0);
-      const bool own = QK_NORM != kPerHead;  // weights for each head
-      n.mean = moments.x, n.scale = moments.y;
-      n.weight = (is_q ? p.q_norm : p.k_norm) + uint64_t(own ? 4 * head * HEAD_DIM : 0);
-      n.bias = n.weight + uint64_t(own ? 4 * (is_q ? HEADS : KV_HEADS) * HEAD_DIM : 4 * HEAD_DIM);
-    }
-    float v_scale = 1;
-    if ((NORM_FLAGS & kValueNorm) != 0 && is_v) v_scale = head_moments(x, lane, false).y;
+    vec2 moments = is_q ? q_moments : is_v ? vec2(0, 1) : k_moments;
+    if (is_v ? (NORM_FLAGS & kValueNorm) != 0 : QK_NORM == kPerHead || QK_NORM == kEachHead)
+      moments = head_moments(x, lane, !is_v && (NORM_FLAGS & kQkNormLayer) != 0);
+    const bool own = QK_NORM != kPerHead;  // weights for each head
+    const uint64_t weight = (is_q ? p.q_norm : p.k_norm) + uint64_t(own ? 4 * head * HEAD_DIM : 0);
+    const uint64_t bias = weight + uint64_t(own ? 4 * (is_q ? HEADS : KV_HEADS) * HEAD_DIM : 4 * HEAD_DIM);
+    const HeadNorm n = HeadNorm(moments.x, moments.y, weight, bias);
     [[unroll]] for (uint i = 0; i < 2 * kRounds; ++i) {
       const uint quad = quad_of(lane, i);
       v[i] = vec4(0);
       if (quad >= kDims4) continue;
       if (is_v)
-        v[i] = load_f32x4(x, 16 * quad) * v_scale;
+        v[i] = load4(x, 16 * quad) * moments.y;
       else
         v[i] = rotated(x, n, 4 * quad, row.position);
       if (is_q) store_f32x4(q_out, 4 * head * HEAD_DIM + 16 * quad, v[i]);

@@ -17,6 +17,8 @@ struct Case {
   uint32_t position = 5, bucket = 4, used = 4;
   float magnitude = 1;
   uint32_t kv_index_offset = 0;  // of the cache's index before the position
+  ops::NormKind norm_kind = ops::NormKind::kRms;
+  bool norm_bias = false, norm_after = false, norm_weight = true, value_norm = false;
 };
 
 class Rig {
@@ -34,7 +36,9 @@ class Rig {
       frequencies_.push_back(static_cast<float>(std::pow(10000.0, -2.0 * i / std::max(c.rope_dims, 2u))));
     if (c.rope_dims >= 16) frequencies_[c.rope_dims / 2 - 1] = 0;
     if (frequencies_.empty()) frequencies_.push_back(1);
-    q_norm_ = random_floats(q_width, 2, 0.5f, 1.5f), k_norm_ = random_floats(kv_width, 3, 0.5f, 1.5f);
+    // As many biases behind the weights.
+    q_norm_ = random_floats(size_t{2} * q_width, 2, 0.5f, 1.5f),
+    k_norm_ = random_floats(size_t{2} * kv_width, 3, 0.5f, 1.5f);
     for (uint32_t t = 0; t < c.used; ++t) {
       params::Row& row = step_.rows[t];
       row.slot = t % c.kv.slots;
@@ -61,36 +65,62 @@ class Rig {
                                    .inverse_frequencies = frequency_buffer_,
                                    .magnitude = case_.magnitude,
                                    .qk_norm = case_.qk_norm,
-                                   .q_norm = q_norm_buffer_,
-                                   .k_norm = k_norm_buffer_,
+                                   .qk_norm_kind = case_.norm_kind,
+                                   .qk_norm_bias = case_.norm_bias,
+                                   .qk_norm_after_rope = case_.norm_after,
+                                   .value_norm = case_.value_norm,
+                                   .q_norm = case_.norm_weight ? gpu::BufferRange(q_norm_buffer_) : gpu::BufferRange(),
+                                   .k_norm = case_.norm_weight ? gpu::BufferRange(k_norm_buffer_) : gpu::BufferRange(),
                                    .qk_norm_eps = 1e-6f,
                                    .step = step_ref_,
                                    .label = "rope"});
   }
 
-  // Heads [heads][dim] of row t at `offset`, normed and rotated.
-  std::vector<double> expected(uint32_t t, uint32_t offset, uint32_t heads, const std::vector<float>& weight) const {
-    const float* x = &qkv_[size_t{t} * width_ + offset];
-    std::vector<double> v(x, x + size_t{heads} * dim_);
-    const uint32_t span = case_.qk_norm == QkNorm::kFull ? heads * dim_ : dim_;
-    if (case_.qk_norm != QkNorm::kNone)
-      for (size_t from = 0; from < v.size(); from += span) {
-        double squares = 0;
-        for (uint32_t i = 0; i < span; ++i) squares += v[from + i] * v[from + i] / span;
-        for (uint32_t i = 0; i < span; ++i) v[from + i] *= weight[i] / std::sqrt(squares + double{1e-6f});
-      }
-    if (case_.pairing == RopePairing::kNone) return v;
+  void rotate(std::vector<double>& v, uint32_t heads, uint32_t position) const {
+    if (case_.pairing == RopePairing::kNone) return;
     for (uint32_t h = 0; h < heads; ++h)
       for (uint32_t i = 0; i < case_.rope_dims / 2; ++i) {
         const bool halves = case_.pairing == RopePairing::kHalves;
         double& a = v[h * dim_ + (halves ? i : 2 * i)];
         double& b = v[h * dim_ + (halves ? i + case_.rope_dims / 2 : 2 * i + 1)];
-        const double angle = double{frequencies_[i]} * step_.rows[t].position;
+        const double angle = double{frequencies_[i]} * position;
         const double cosine = std::cos(angle) * case_.magnitude, sine = std::sin(angle) * case_.magnitude;
         const double rotated = a * cosine - b * sine;
         b = b * cosine + a * sine;
         a = rotated;
       }
+  }
+
+  // `kind` over each head's dims, or over all heads; weights and biases of `weight` where there are some.
+  void norm(std::vector<double>& v, QkNorm kind, ops::NormKind moments, const float* weight) const {
+    if (kind == QkNorm::kNone) return;
+    const size_t span = kind == QkNorm::kFull ? v.size() : dim_;
+    const size_t own = kind == QkNorm::kPerHead ? dim_ : v.size();  // weights before they begin anew
+    for (size_t from = 0; from < v.size(); from += span) {
+      double mean = 0, squares = 0;
+      for (size_t i = from; i < from + span; ++i) mean += v[i] / static_cast<double>(span);
+      if (moments == ops::NormKind::kRms) mean = 0;
+      for (size_t i = from; i < from + span; ++i) squares += (v[i] - mean) * (v[i] - mean) / static_cast<double>(span);
+      for (size_t i = from; i < from + span; ++i) {
+        v[i] = (v[i] - mean) / std::sqrt(squares + double{1e-6f});
+        if (weight != nullptr) v[i] = v[i] * weight[i % own] + (case_.norm_bias ? weight[own + i % own] : 0);
+      }
+    }
+  }
+
+  // Heads [heads][dim] of row t at `offset`.
+  std::vector<double> heads_of(uint32_t t, uint32_t offset, uint32_t heads) const {
+    const float* x = &qkv_[size_t{t} * width_ + offset];
+    return {x, x + size_t{heads} * dim_};
+  }
+
+  // The same, normed and rotated.
+  std::vector<double> expected(uint32_t t, uint32_t offset, uint32_t heads, const std::vector<float>& weight) const {
+    std::vector<double> v = heads_of(t, offset, heads);
+    const float* weights = case_.norm_weight ? weight.data() : nullptr;
+    if (case_.norm_after) rotate(v, heads, step_.rows[t].position);
+    norm(v, case_.qk_norm, case_.norm_kind, weights);
+    if (!case_.norm_after) rotate(v, heads, step_.rows[t].position);
     return v;
   }
 
@@ -116,12 +146,13 @@ class Rig {
       }
       ++tokens;
       const std::vector<double> want_k = expected(t, k_offset_, kv_heads, k_norm_);
+      std::vector<double> want_v = heads_of(t, v_offset_, kv_heads);
+      if (case_.value_norm) norm(want_v, QkNorm::kPerHead, ops::NormKind::kRms, nullptr);
       for (uint32_t h = 0; h < kv_heads; ++h)
         for (uint32_t d = 0; d < dim_; ++d) {
-          const double k = want_k[h * dim_ + d], v = qkv_[size_t{t} * width_ + v_offset_ + h * dim_ + d];
-          const float* values = &qkv_[size_t{t} * width_ + v_offset_ + h * dim_];
+          const double k = want_k[h * dim_ + d], v = want_v[h * dim_ + d];
           worst = std::max(worst, error(kv_.key(row.slot, h, row.kv_index, d), k) - rounding(&want_k[h * dim_], k));
-          worst = std::max(worst, error(kv_.value(row.slot, h, row.kv_index, d), v) - rounding(values, v));
+          worst = std::max(worst, error(kv_.value(row.slot, h, row.kv_index, d), v) - rounding(&want_v[h * dim_], v));
         }
     }
     EXPECT_LE(worst, tolerance);
@@ -138,10 +169,9 @@ class Rig {
 
  private:
   // What storing element v of a head may cost.
-  template <typename T>
-  double rounding(const T* head, double v) const {
+  double rounding(const double* head, double v) const {
     double largest = 0;
-    for (uint32_t d = 0; d < dim_; ++d) largest = std::max(largest, std::abs(static_cast<double>(head[d])));
+    for (uint32_t d = 0; d < dim_; ++d) largest = std::max(largest, std::abs(head[d]));
     switch (case_.kv.type) {
       case KvType::kF16: return std::abs(v) / 2048;  // half an ulp
       case KvType::kBF16: return std::abs(v) / 256;
@@ -185,6 +215,28 @@ TEST_F(RopeTest, EveryForm) {
     for (const QkNorm qk_norm : {QkNorm::kNone, QkNorm::kPerHead, QkNorm::kFull})
       for (const KvType type : kTypes)
         run_case(device(), {.kv = {.type = type}, .pairing = pairing, .qk_norm = qk_norm, .magnitude = 1.2f});
+}
+
+TEST_F(RopeTest, EveryKindOfNorm) {
+  using ops::NormKind;
+  for (const QkNorm qk_norm : {QkNorm::kPerHead, QkNorm::kFull, QkNorm::kEachHead})
+    for (const NormKind kind : {NormKind::kRms, NormKind::kLayer}) {
+      if (qk_norm == QkNorm::kPerHead && kind == NormKind::kRms) continue;  // above
+      run_case(device(), {.kv = {.kv_heads = 3, .head_dim = 24},
+                          .heads = 9,
+                          .rope_dims = 8,
+                          .qk_norm = qk_norm,
+                          .norm_kind = kind,
+                          .norm_bias = kind == NormKind::kLayer});
+    }
+  for (const bool weight : {true, false})
+    run_case(device(), {.kv = {.head_dim = 24},
+                        .rope_dims = 20,
+                        .pairing = weight ? RopePairing::kHalves : RopePairing::kInterleaved,
+                        .qk_norm = QkNorm::kPerHead,
+                        .norm_after = true,
+                        .norm_weight = weight,
+                        .value_norm = !weight});
 }
 
 TEST_F(RopeTest, HeadsOfEverySize) {
