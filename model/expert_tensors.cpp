@@ -26,6 +26,9 @@ class ExpertResolver {
 
   const TensorView* find(const std::string& name) const { return source_.find_tensor(name); }
   const TensorView* find_any(const std::string& name, std::initializer_list<const char*> suffixes) const;
+  Error missing(const std::string& name) const {
+    return {ErrorCode::kFormat, source_.name() + ": tensor '" + name + "' is missing"};
+  }
   Error wrong_shape(const TensorView& tensor, const Shape& expected) const;
   Status check(const TensorView& tensor, const Shape& expected) const;
   const TensorView* slice(const TensorView& tensor, uint32_t expert);
@@ -89,7 +92,7 @@ void ExpertResolver::append_bias(const ExpertMatrixRole& role, const TensorView*
 Status ExpertResolver::add_stacked_bias(const ExpertMatrixRole& role, const std::string& name, Member member) {
   if (!role.bias) return {};
   const TensorView* bias = find_any(name, {".bias", "_bias"});
-  if (bias == nullptr) return Error{ErrorCode::kFormat, source_.name() + ": tensor '" + name + ".bias' is missing"};
+  if (bias == nullptr) return missing(name + ".bias");
   LAHAR_TRY(check(*bias, Shape{experts_, role.rows}));
   for (uint32_t e = 0; e < experts_; ++e) append_bias(role, slice(*bias, e), out_.experts[e].*member);
   return {};
@@ -126,7 +129,7 @@ Status ExpertResolver::add_stacked(const ExpertMatrixRole& role, const std::stri
 Status ExpertResolver::add_blocks(const ExpertMatrixRole& role, const std::string& name, const TensorView& blocks,
                                   Member member) {
   const TensorView* scales = find(name + "_scales");
-  if (scales == nullptr) return Error{ErrorCode::kFormat, source_.name() + ": tensor '" + name + "_scales' is missing"};
+  if (scales == nullptr) return missing(name + "_scales");
   LAHAR_TRY(check(blocks, Shape{experts_, role.rows, role.cols / 32, 16}));
   LAHAR_TRY(check(*scales, Shape{experts_, role.rows, role.cols / 32}));
   for (uint32_t e = 0; e < experts_; ++e) {
@@ -143,7 +146,7 @@ Status ExpertResolver::add_each(const ExpertMatrixRole& role, Member member) {
     append(role, std::move(piece), out_.experts[e].*member);
     if (!role.bias) continue;
     const TensorView* bias = find(name + ".bias");
-    if (bias == nullptr) return Error{ErrorCode::kFormat, source_.name() + ": tensor '" + name + ".bias' is missing"};
+    if (bias == nullptr) return missing(name + ".bias");
     LAHAR_TRY(check(*bias, Shape{role.rows}));
     append_bias(role, bias, out_.experts[e].*member);
   }
@@ -159,7 +162,7 @@ Status ExpertResolver::add(const ExpertMatrixRole& role, Member member) {
     // A GGUF has them stacked unless it is very old.
     const std::string first = prefix_ + role.before + "0" + role.after;
     if (role.before.empty() || (source_.gguf() != nullptr && find(first + ".weight") == nullptr))
-      return Error{ErrorCode::kFormat, source_.name() + ": tensor '" + all + ".weight' is missing"};
+      return missing(source_.gguf() != nullptr ? all + ".weight" : all);
   }
   return add_each(role, member);
 }

@@ -1,6 +1,7 @@
 #include "arch/experts.h"
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 
 namespace lahar::arch {
 namespace {
@@ -80,6 +81,7 @@ class Roles {
     r.all = all;
     r.before = gguf_ ? std::string(each) + "." : std::string(names_.experts);
     if (!gguf_) r.after = each;
+    if (each.empty()) r.before.clear();
     r.rows = rows;
     r.cols = cols;
     r.bias = bias;
@@ -92,7 +94,6 @@ class Roles {
     const uint32_t width = moe_.width;
     if (moe_.gated && !names_.all_gate_up.empty() && holds_gate_and_up()) {
       ExpertMatrixRole fused = role(names_.all_gate_up, "", 2 * width, spec_.hidden, moe_.up_bias);
-      fused.before.clear();
       if (names_.interleaved) fused.runs = {{0, width, 2}, {1, width, 2}};
       up.push_back(std::move(fused));
       return;
@@ -142,6 +143,41 @@ MoeSpec read_moe(Config& c, const ModelSpec& spec, const MoeKeys& keys, uint32_t
   return moe;
 }
 
+void read_router(Config& c, MoeSpec& moe, const RouterDefaults& defaults) {
+  moe.groups = c.count({"n_group", "expert_group_count"}, 1, moe.experts, 1);
+  const Key groups_chosen{"topk_group", "expert_group_used_count"};
+  moe.groups_chosen = c.count(groups_chosen, 1, moe.groups, moe.groups);
+  moe.group_score = ops::GroupScore::kSumOfTwo;
+  if (moe.experts % moe.groups != 0)
+    c.fail_key({"n_group", "expert_group_count"},
+               "expected a divisor of the " + std::to_string(moe.experts) + " experts, found " + std::to_string(moe.groups));
+  else if (moe.chosen > moe.groups_chosen * (moe.experts / moe.groups))
+    c.fail_key(groups_chosen, std::to_string(moe.groups_chosen) + " groups hold fewer than the " +
+                                  std::to_string(moe.chosen) + " experts of a token");
+  moe.scale = static_cast<float>(c.number({"routed_scaling_factor", "expert_weights_scale"}, 1e-9, 1e9, 1));
+  const Key normalize{"norm_topk_prob", defaults.gguf_normalize_key ? "expert_weights_norm" : ""};
+  moe.normalize = c.flag(normalize, defaults.normalize);
+  if (!c.gguf()) return;
+  const uint32_t kind = c.count({"", "expert_gating_func"}, 1, 3, 0);
+  if (kind == 1) moe.score = ops::RouterScore::kSoftmax;
+  if (kind == 2) moe.score = ops::RouterScore::kSigmoid;
+  if (kind == 3) moe.score = ops::RouterScore::kSoftmaxOfChosen;
+}
+
+void drop_prediction_layers(Config& c, ModelSpec& spec) {
+  if (!c.gguf() || spec.layers.empty()) return;
+  const auto most = static_cast<uint32_t>(spec.layers.size()) - 1;
+  spec.layers.resize(spec.layers.size() - c.count({"", "nextn_predict_layers"}, 0, most, 0));
+}
+
+bool is_sparse_layer(Config& c, uint32_t layer) {
+  if (c.gguf()) return true;
+  if (auto list = c.json().find("mlp_only_layers"); list != c.json().end() && list->is_array())
+    for (const auto& entry : *list)
+      if (entry.is_number_unsigned() && entry.get<uint64_t>() == layer) return false;
+  return (layer + 1) % c.count({"decoder_sparse_step", ""}, 1, UINT32_MAX, 1) == 0;
+}
+
 void use_experts(LayerSpec& layer, const MoeSpec& moe) {
   layer.ffn_kind = FfnKind::kExperts;
   layer.moe = moe;
@@ -150,6 +186,13 @@ void use_experts(LayerSpec& layer, const MoeSpec& moe) {
 
 BlockRoles expert_roles(const ModelSpec& spec, const MoeSpec& moe, const ModelSource& source, const ExpertNames& names) {
   return Roles(spec, moe, source, names).build();
+}
+
+LayerRoles expert_layer_roles(const ModelSpec& spec, uint32_t layer, const ModelSource& source, const ExpertNames& names) {
+  LayerRoles roles;
+  const LayerSpec& l = spec.layers[layer];
+  if (l.ffn_kind == FfnKind::kExperts) roles.ffn = expert_roles(spec, l.moe, source, names);
+  return roles;
 }
 
 }  // namespace lahar::arch

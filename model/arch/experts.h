@@ -16,6 +16,20 @@ struct MoeKeys {
 // the weights. The rest is as MoeSpec has it.
 MoeSpec read_moe(Config& config, const ModelSpec& spec, const MoeKeys& keys, uint32_t layer = 0);
 
+struct RouterDefaults {
+  bool normalize = false;
+  bool gguf_normalize_key = true;  // whether GGUF's key counts
+};
+// Groups, normalisation and scale of the weights, and in a GGUF the kind of score, as DeepSeek's files name them. For
+// moe.experts and moe.chosen that are known.
+void read_router(Config& config, MoeSpec& moe, const RouterDefaults& defaults = {});
+
+// GGUF counts layers that predict further tokens among the blocks, at the end; they are dropped.
+void drop_prediction_layers(Config& config, ModelSpec& spec);
+
+// Whether the layer has experts, by decoder_sparse_step and mlp_only_layers of config.json (Qwen).
+bool is_sparse_layer(Config& config, uint32_t layer);
+
 // The layer's feed-forward block becomes experts.
 void use_experts(LayerSpec& layer, const MoeSpec& moe);
 
@@ -39,5 +53,32 @@ struct ExpertNames {
 };
 // The roles of a block of experts; a GGUF file has names of its own.
 BlockRoles expert_roles(const ModelSpec& spec, const MoeSpec& moe, const ModelSource& source, const ExpertNames& names = {});
+// Architecture::roles of a model whose only other blocks are experts.
+LayerRoles expert_layer_roles(const ModelSpec& spec, uint32_t layer, const ModelSource& source,
+                              const ExpertNames& names = {});
+
+// As Mixtral's files call them.
+inline constexpr ExpertNames kMixtralExperts{.router = "block_sparse_moe.gate",
+                                             .experts = "block_sparse_moe.experts.",
+                                             .gate = ".w1",
+                                             .up = ".w3",
+                                             .down = ".w2",
+                                             .all_gate_up = "block_sparse_moe.experts.gate_up_proj",
+                                             .all_down = "block_sparse_moe.experts.down_proj"};
+
+// As DeepSeek's files call them, and those of many others.
+inline constexpr ExpertNames kDeepSeekExperts{.shared_gate = "mlp.shared_experts.gate_proj",
+                                              .shared_up = "mlp.shared_experts.up_proj",
+                                              .shared_down = "mlp.shared_experts.down_proj"};
+
+// As Granite's files call them, hybrid or not.
+inline constexpr ExpertNames kGraniteExperts{.router = "block_sparse_moe.router.layer",
+                                             .gate = "",
+                                             .up = "",
+                                             .down = "",
+                                             .all_gate_up = "block_sparse_moe.input_linear",
+                                             .all_down = "block_sparse_moe.output_linear",
+                                             .shared_gate_up = "shared_mlp.input_linear",
+                                             .shared_down = "shared_mlp.output_linear"};
 
 }  // namespace lahar::arch

@@ -4,45 +4,41 @@
 #include "ops/activation.h"
 
 namespace lahar {
-namespace {
 
-// Writes f(gate) * up, or f(up), into `mid`.
-Status record_up(const Forward& f, const FfnSpec& spec, const Linear& up, const ops::Activations& normed,
-                 const ops::NormFold* before) {
+Status record_ffn_up(const Forward& f, const FfnSpec& spec, const Linear& up, const ops::Activations& normed,
+                     const ops::Activations& wide, const ops::Activations& mid, const ops::NormFold* before) {
   const Scratch& s = f.scratch;
   if (spec.gated && up.parts.size() == 1) {
     return ops::matmul(f.recorder, {.w = &up.parts[0].matrix,
                                     .x = normed,
-                                    .y = s.mid,
+                                    .y = mid,
                                     .bias = up.bias,
                                     .scale = up.parts[0].scale,
                                     .glu = spec.activation,
                                     .x_norm = before,
-                                    .glu_scratch = s.wide,
+                                    .glu_scratch = wide,
                                     .step = f.step,
                                     .precision = f.precision,
                                     .x_scratch = s.converted,
                                     .tuning = f.tuning,
                                     .label = "gate and up"});
   }
-  LAHAR_TRY(record_linear(f.recorder, up, normed, s.wide, f.step, f.precision, spec.gated ? "gate and up" : "up",
+  LAHAR_TRY(record_linear(f.recorder, up, normed, wide, f.step, f.precision, spec.gated ? "gate and up" : "up",
                           {.x_norm = before, .x_scratch = s.converted, .tuning = f.tuning}));
   return ops::activation(f.recorder, {.kind = spec.activation,
                                       .gated = spec.gated,
-                                      .x = s.wide,
-                                      .y = s.mid,
+                                      .x = wide,
+                                      .y = mid,
                                       .width = spec.width,
                                       .step = f.step,
                                       .label = "activation"});
 }
 
-}  // namespace
-
 Status record_dense_ffn(const Forward& f, const LayerSpec& layer, const LayerWeights& weights,
                         const ops::Activations& normed, const BlockNorms& norms) {
-  LAHAR_TRY(record_up(f, layer.ffn, weights.up, normed, norms.before));
-  return record_output(f, weights.down, f.scratch.mid, layer.post_ffn_norm ? &weights.post_ffn : nullptr, layer.residual_multiplier,
-                       norms.after, "down");
+  LAHAR_TRY(record_ffn_up(f, layer.ffn, weights.up, normed, f.scratch.wide, f.scratch.mid, norms.before));
+  return record_output(f, weights.down, f.scratch.mid, layer.post_ffn_norm ? &weights.post_ffn : nullptr,
+                       layer.residual_multiplier, norms.after, "down");
 }
 
 }  // namespace lahar

@@ -1,0 +1,61 @@
+// ERNIE 4.5 with experts: softmax scores with a bias for the choice, shared experts, dense layers in between.
+#include "arch/experts.h"
+
+namespace lahar::arch {
+
+namespace {
+
+constexpr std::string_view kGguf[] = {"ernie4_5-moe"}, kHf[] = {"ernie4_5_moe"};
+
+// Layers from `first` to `last`, every `step`th of all.
+struct SparseLayers {
+  uint32_t first = 0, last = 0, step = 1;
+  bool has(uint32_t layer) const { return layer >= first && layer <= last && (layer + 1) % step == 0; }
+};
+
+SparseLayers read_sparse_layers(Config& c, const ModelSpec& spec) {
+  SparseLayers sparse;
+  const auto layers = static_cast<uint32_t>(spec.layers.size());
+  sparse.first = c.count({"moe_layer_start_index", "leading_dense_block_count"}, 0, UINT32_MAX, c.gguf() ? 0 : 1);
+  sparse.step = c.count({"moe_layer_interval", "interleave_moe_layer_step"}, 1, UINT32_MAX, 1);
+  // -1 stands for the last one.
+  const double end = c.number({"moe_layer_end_index", ""}, -1, 1e6, -1);
+  sparse.last = end < 0 ? layers : static_cast<uint32_t>(end);
+  return sparse;
+}
+
+void read(Config& c, ModelSpec& spec) {
+  kErnie45.read(c, spec);
+  const SparseLayers sparse = read_sparse_layers(c, spec);
+  uint32_t example = 0;  // a layer with experts
+  while (example + 1 < spec.layers.size() && !sparse.has(example)) ++example;
+  MoeSpec moe = read_moe(c, spec,
+                         {.experts = {"moe_num_experts", "expert_count"},
+                          .chosen = {"moe_k", "expert_used_count"},
+                          .default_experts = 64,
+                          .default_chosen = 6,
+                          .default_width = 1536},
+                         example);
+  moe.normalize = true;
+  moe.selection_bias = !c.gguf() || c.has_tensor("blk." + std::to_string(example) + ".exp_probs_b.bias");
+  moe.shared_width = c.gguf() ? c.count({"", "expert_shared_feed_forward_length"}, 0, kMaxWidth, 0)
+                              : moe.width * c.count({"moe_num_shared_experts", ""}, 0, ops::kMaxExperts, 2);
+  if (c.flag({"use_bias", ""}, false))
+    c.fail(ErrorCode::kUnsupported, "config.json: use_bias is not supported with experts");
+  for (uint32_t i = 0; i < spec.layers.size(); ++i)
+    if (sparse.has(i)) use_experts(spec.layers[i], moe);
+}
+
+void adapt(const ModelSpec& spec, bool gguf, TensorLayout& layout) { kErnie45.adapt(spec, gguf, layout); }
+
+LayerRoles roles(const ModelSpec& spec, uint32_t layer, const ModelSource& source) {
+  ExpertNames names = kDeepSeekExperts;
+  names.selection_bias = "mlp.moe_statics.e_score_correction_bias";
+  return expert_layer_roles(spec, layer, source, names);
+}
+
+}  // namespace
+
+const Architecture kErnie45Moe{"ernie4_5_moe", kGguf, kHf, read, adapt, roles};
+
+}  // namespace lahar::arch

@@ -1,0 +1,34 @@
+// Qwen 1.5 and 2 with experts: beside the chosen ones a shared expert with a gate of its own.
+#include "arch/experts.h"
+
+namespace lahar::arch {
+
+namespace {
+
+constexpr std::string_view kGguf[] = {"qwen2moe"}, kHf[] = {"qwen2_moe"};
+
+void read(Config& c, ModelSpec& spec) {
+  kQwen2.read(c, spec);
+  const bool qkv_bias = c.flag({"qkv_bias", ""}, true);
+  MoeSpec moe = read_moe(c, spec, {.default_experts = 60, .default_chosen = 4, .default_width = 1408});
+  moe.normalize = c.flag({"norm_topk_prob", ""}, false);
+  const Key shared{"shared_expert_intermediate_size", "expert_shared_feed_forward_length"};
+  moe.shared_width = c.count(shared, 1, kMaxWidth, c.gguf() ? spec.layers[0].ffn.width : 5632);
+  moe.shared_gate = true;
+  for (uint32_t i = 0; i < spec.layers.size() && c.status().ok(); ++i) {
+    spec.layers[i].attention.qkv_bias = qkv_bias;
+    if (is_sparse_layer(c, i)) use_experts(spec.layers[i], moe);
+  }
+}
+
+void adapt(const ModelSpec& spec, bool gguf, TensorLayout& layout) { kQwen2.adapt(spec, gguf, layout); }
+
+LayerRoles roles(const ModelSpec& spec, uint32_t layer, const ModelSource& source) {
+  return expert_layer_roles(spec, layer, source);
+}
+
+}  // namespace
+
+const Architecture kQwen2Moe{"qwen2_moe", kGguf, kHf, read, adapt, roles};
+
+}  // namespace lahar::arch

@@ -1,0 +1,26 @@
+// Qwen 3 with experts.
+#include "arch/experts.h"
+
+namespace lahar::arch {
+
+namespace {
+
+constexpr std::string_view kGguf[] = {"qwen3moe"}, kHf[] = {"qwen3_moe"};
+
+void read(Config& c, ModelSpec& spec) {
+  kQwen3.read(c, spec);
+  MoeSpec moe = read_moe(c, spec, {.default_experts = 128, .default_chosen = 8, .default_width = 768});
+  moe.normalize = c.gguf() || c.flag({"norm_topk_prob", ""}, false);
+  for (uint32_t i = 0; i < spec.layers.size() && c.status().ok(); ++i)
+    if (is_sparse_layer(c, i)) use_experts(spec.layers[i], moe);
+}
+
+LayerRoles roles(const ModelSpec& spec, uint32_t layer, const ModelSource& source) {
+  return expert_layer_roles(spec, layer, source, {.gguf_scaled = true});
+}
+
+}  // namespace
+
+const Architecture kQwen3Moe{"qwen3_moe", kGguf, kHf, read, nullptr, roles};
+
+}  // namespace lahar::arch
