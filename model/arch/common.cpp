@@ -28,7 +28,7 @@ uint32_t read_head_dim(Config& c, const Common& common, uint32_t hidden, uint32_
 
 }  // namespace
 
-void read_common(Config& c, ModelSpec& spec, const Common& common) {
+void read_sizes(Config& c, ModelSpec& spec, const Common& common) {
   spec.hidden = c.count(common.hidden, 1, kMaxHidden);
   // Each layer has several tensors of its own, so that their number bounds what a lie can make us allocate.
   const auto most_layers = static_cast<uint32_t>(std::min<size_t>(c.source().tensors().size(), 4096));
@@ -37,13 +37,17 @@ void read_common(Config& c, ModelSpec& spec, const Common& common) {
   spec.norm.eps = static_cast<float>(c.number(common.eps, 1e-30, 1, common.default_eps));
   spec.qk_norm_eps = spec.norm.eps;
   spec.tied_head = !c.gguf() && c.flag({"tie_word_embeddings", ""}, common.default_tied);
+  spec.layers.resize(layers);
+}
 
+void read_common(Config& c, ModelSpec& spec, const Common& common) {
+  read_sizes(c, spec, common);
   const ops::Activation activation =
       c.gguf() ? ops::Activation::kSilu : c.activation(common.activation, common.default_activation);
-  spec.layers.resize(layers);
-  for (uint32_t i = 0; i < layers && c.status().ok(); ++i) {
+  for (uint32_t i = 0; i < spec.layers.size() && c.status().ok(); ++i) {
     AttentionSpec& a = spec.layers[i].attention;
-    a.heads = c.layer_count(common.heads, i, 1, kMaxHeads);
+    a.heads = common.default_heads == 0 ? c.layer_count(common.heads, i, 1, kMaxHeads)
+                                        : c.layer_count(common.heads, i, 1, kMaxHeads, common.default_heads);
     a.kv_heads =
         c.layer_count(common.kv_heads, i, 1, kMaxHeads, common.default_kv_heads == 0 ? a.heads : common.default_kv_heads);
     a.head_dim = read_head_dim(c, common, spec.hidden, a.heads);

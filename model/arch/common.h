@@ -18,6 +18,7 @@ struct Common {
   Key eps{"rms_norm_eps", "attention.layer_norm_rms_epsilon"};
   Key activation{"hidden_act", ""};
   std::string_view default_activation = "silu";
+  uint32_t default_heads = 0;     // 0: required
   uint32_t default_kv_heads = 0;  // 0: as many as heads
   uint32_t default_head_dim = 0;  // 0: hidden / heads; for config.json alone
   uint32_t default_context = 2048;
@@ -26,7 +27,9 @@ struct Common {
   bool default_tied = false;
 };
 
-// Sizes, norms' eps, tied head, and all layers: pre-norms, gated feed-forward, scale 1 / sqrt(head_dim), no RoPE, no biases.
+// Sizes, norms' eps and tied head; layers without heads or width, for architectures without attention.
+void read_sizes(Config& config, ModelSpec& spec, const Common& common = {});
+// These, and all layers: pre-norms, gated feed-forward, scale 1 / sqrt(head_dim), no RoPE, no biases.
 void read_common(Config& config, ModelSpec& spec, const Common& common = {});
 
 struct RopeOptions {

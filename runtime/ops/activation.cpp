@@ -51,7 +51,7 @@ Status activation(gpu::Recorder& recorder, const ActivationParams& p) {
 }
 
 void list_activation_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>& out) {
-  for (uint32_t kind = 1; kind <= static_cast<uint32_t>(Activation::kReluSquared); ++kind)
+  for (uint32_t kind = 1; kind <= static_cast<uint32_t>(Activation::kTanh); ++kind)
     for (const bool gated : {false, true}) out.push_back(describe(caps, static_cast<Activation>(kind), gated, 4096));
 }
 

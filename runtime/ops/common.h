@@ -43,7 +43,16 @@ struct KvRef {
   uint32_t kv_heads = 0, head_dim = 0;
 };
 
-enum class Activation : uint32_t { kNone = 0, kSilu = 1, kGeluTanh = 2, kGelu = 3, kRelu = 4, kReluSquared = 5 };
+enum class Activation : uint32_t {
+  kNone = 0,
+  kSilu = 1,
+  kGeluTanh = 2,
+  kGelu = 3,
+  kRelu = 4,
+  kReluSquared = 5,
+  kSigmoid = 6,
+  kTanh = 7
+};
 
 inline uint32_t ceil_div(uint32_t a, uint32_t b) { return (a + b - 1) / b; }
 

@@ -3,7 +3,7 @@
 #define LAHAR_ACTIVATION_GLSL
 
 const uint kActivationNone = 0, kActivationSilu = 1, kActivationGeluTanh = 2, kActivationGelu = 3, kActivationRelu = 4,
-           kActivationReluSquared = 5;
+           kActivationReluSquared = 5, kActivationSigmoid = 6, kActivationTanh = 7;
 
 // Abramowitz and Stegun 7.1.26; absolute error below 1.5e-7.
 float erf_approximate(float x) {
@@ -21,6 +21,8 @@ float activate(uint kind, float x) {
   if (kind == kActivationGelu) return 0.5 * x * (1.0 + erf_approximate(x * 0.7071067811865476));
   if (kind == kActivationRelu) return max(x, 0.0);
   if (kind == kActivationReluSquared) return max(x, 0.0) * max(x, 0.0);
+  if (kind == kActivationSigmoid) return 1.0 / (1.0 + exp(-x));
+  if (kind == kActivationTanh) return 2.0 / (1.0 + exp(-2.0 * x)) - 1.0;
   return x;
 }
 

@@ -22,6 +22,8 @@ double reference(Activation kind, double x) {
     case Activation::kGelu: return x / 2 * (1 + std::erf(x / std::sqrt(2.0)));
     case Activation::kRelu: return std::max(x, 0.0);
     case Activation::kReluSquared: return std::max(x, 0.0) * std::max(x, 0.0);
+    case Activation::kSigmoid: return 1 / (1 + std::exp(-x));
+    case Activation::kTanh: return std::tanh(x);
   }
   return 0;
 }
@@ -90,7 +92,7 @@ void run_case(gpu::Device& device, const Case& c) {
 }
 
 TEST_F(ActivationTest, EveryKind) {
-  for (uint32_t kind = 0; kind <= static_cast<uint32_t>(Activation::kReluSquared); ++kind)
+  for (uint32_t kind = 0; kind <= static_cast<uint32_t>(Activation::kTanh); ++kind)
     for (const bool gated : {false, true})
       for (const float spread : {4.0f, 200.0f})
         run_case(device(), {.kind = static_cast<Activation>(kind), .gated = gated, .width = 1536, .spread = spread});

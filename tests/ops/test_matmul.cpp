@@ -43,6 +43,8 @@ double activate(Activation kind, double x) {
     case Activation::kGelu: return x / 2 * (1 + std::erf(x / std::sqrt(2.0)));
     case Activation::kRelu: return std::max(x, 0.0);
     case Activation::kReluSquared: return std::max(x, 0.0) * std::max(x, 0.0);
+    case Activation::kSigmoid: return 1 / (1 + std::exp(-x));
+    case Activation::kTanh: return std::tanh(x);
     case Activation::kNone: break;
   }
   return x;

@@ -104,6 +104,8 @@ double activate(ops::Activation kind, double x) {
     case ops::Activation::kGelu: return x / 2 * (1 + std::erf(x / std::sqrt(2.0)));
     case ops::Activation::kRelu: return std::max(x, 0.0);
     case ops::Activation::kReluSquared: return std::max(x, 0.0) * std::max(x, 0.0);
+    case ops::Activation::kSigmoid: return 1 / (1 + std::exp(-x));
+    case ops::Activation::kTanh: return std::tanh(x);
   }
   return x;
 }
