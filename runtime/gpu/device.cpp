@@ -6,83 +6,18 @@
 #include "gpu/error.h"
 #include "gpu/physical_device.h"
 #include "gpu/read_caps.h"
+#include "gpu/requirements.h"
 
 namespace lahar::gpu {
-namespace {
-
-// The structures that vkCreateDevice is given: what is required, and of the optional things those that the device has.
-struct Wanted {
-  VkPhysicalDeviceFeatures2 f10{VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2, nullptr, {}};
-  VkPhysicalDeviceVulkan11Features f11{};
-  VkPhysicalDeviceVulkan12Features f12{};
-  VkPhysicalDeviceVulkan13Features f13{};
-  VkPhysicalDeviceCooperativeMatrixFeaturesKHR cooperative_matrix{};
-  VkPhysicalDeviceCooperativeMatrix2FeaturesNV cooperative_matrix2{};
-  VkPhysicalDevicePipelineExecutablePropertiesFeaturesKHR executable{};
-  std::vector<const char*> extensions;
-
-  Wanted(const PhysicalDevice& device, const Caps& caps) {
-    f11.sType = device.f11.sType, f12.sType = device.f12.sType, f13.sType = device.f13.sType;
-    f10.pNext = &f11, f11.pNext = &f12, f12.pNext = &f13;
-    void** tail = &f13.pNext;
-
-    f10.features.shaderInt64 = VK_TRUE;
-    f12.bufferDeviceAddress = f12.timelineSemaphore = f12.scalarBlockLayout = VK_TRUE;
-    f13.synchronization2 = f13.maintenance4 = VK_TRUE;
-
-    f10.features.shaderInt16 = device.f10.features.shaderInt16;
-    f11.storageBuffer16BitAccess = device.f11.storageBuffer16BitAccess;
-    f12.storageBuffer8BitAccess = device.f12.storageBuffer8BitAccess;
-    f12.shaderFloat16 = device.f12.shaderFloat16;
-    f12.shaderInt8 = device.f12.shaderInt8;
-    f12.vulkanMemoryModel = device.f12.vulkanMemoryModel;
-    f12.vulkanMemoryModelDeviceScope = device.f12.vulkanMemoryModelDeviceScope;
-    f13.shaderIntegerDotProduct = device.f13.shaderIntegerDotProduct;
-    f13.subgroupSizeControl = device.f13.subgroupSizeControl;
-    f13.computeFullSubgroups = device.f13.computeFullSubgroups;
-
-    if (caps.has(kCooperativeMatrix)) {
-      cooperative_matrix.sType = device.cooperative_matrix.sType;
-      cooperative_matrix.cooperativeMatrix = VK_TRUE;
-      *tail = &cooperative_matrix, tail = &cooperative_matrix.pNext;
-      extensions.push_back(VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME);
-    }
-    if (caps.has(kMatrixElements)) {
-      cooperative_matrix2.sType = device.cooperative_matrix2.sType;
-      cooperative_matrix2.cooperativeMatrixPerElementOperations = VK_TRUE;
-      *tail = &cooperative_matrix2, tail = &cooperative_matrix2.pNext;
-      extensions.push_back(VK_NV_COOPERATIVE_MATRIX_2_EXTENSION_NAME);
-    }
-    if (caps.executable_statistics) {
-      executable.sType = device.executable.sType;
-      executable.pipelineExecutableInfo = VK_TRUE;
-      *tail = &executable;
-      extensions.push_back(VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME);
-    }
-    if (caps.memory_budget) extensions.push_back(VK_EXT_MEMORY_BUDGET_EXTENSION_NAME);
-    // Must be enabled where it is there.
-    if (device.has_extension("VK_KHR_portability_subset")) extensions.push_back("VK_KHR_portability_subset");
-  }
-  Wanted(const Wanted&) = delete;
-};
-
-}  // namespace
 
 Result<std::shared_ptr<Device>> Device::open(std::shared_ptr<Instance> instance, DeviceOptions options) {
   LAHAR_ASSIGN(const DeviceInfo info, instance->select(options.selector));
   const InstanceTable& ifn = instance->state_->fn;
   const PhysicalDevice physical(ifn, info.handle);
-
-  std::shared_ptr<Device> device(new Device);
-  device->instance_ = std::move(instance);
-  device->state_ = std::make_unique<State>();
-  device->state_->instance = device->instance_->state_.get();
-  device->queue_family_ = *physical.compute_family();
-  device->caps_ = read_caps(physical, device->queue_family_, options.disabled_features);
-  if (options.gpu_kernels && device->caps_.is_cpu()) device->caps_.info.type = DeviceType::kOther;
+  std::shared_ptr<Device> device = bare(std::move(instance), physical, *physical.compute_family(), options);
   device->caps_.info.index = info.index;
 
-  const Wanted wanted(physical, device->caps_);
+  const DeviceRequirements wanted(physical, device->caps_);
   const float priority = 0.5f;
   VkDeviceQueueCreateInfo queue{VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO};
   queue.queueFamilyIndex = device->queue_family_;
@@ -95,29 +30,83 @@ Result<std::shared_ptr<Device>> Device::open(std::shared_ptr<Instance> instance,
   create.ppEnabledExtensionNames = wanted.extensions.data();
   LAHAR_VK(ifn.vkCreateDevice(info.handle, &create, nullptr, &device->handle_), "opening " + info.name);
   load_device_table(device->fn_, device->handle_, ifn);
-  const VolkDeviceTable& fn = device->fn_;
-  State& state = *device->state_;
-  fn.vkGetDeviceQueue(device->handle_, device->queue_family_, 0, &state.queue);
+  device->fn_.vkGetDeviceQueue(device->handle_, device->queue_family_, 0, &device->state_->queue);
+  LAHAR_TRY(device->prepare(physical, options));
+  return device;
+}
 
+Result<std::shared_ptr<Device>> Device::import(std::shared_ptr<Instance> instance, const ImportedDevice& imported,
+                                               DeviceOptions options) {
+  LAHAR_TRY(requirements(*instance, imported.physical_device));
+  const InstanceTable& ifn = instance->state_->fn;
+  const PhysicalDevice physical(ifn, imported.physical_device);
+  const size_t families = physical.queue_families.size();
+  if (imported.device == VK_NULL_HANDLE || imported.queue == VK_NULL_HANDLE)
+    return Error{ErrorCode::kInvalidArgument, "the imported device or its queue is null"};
+  if (imported.queue_family >= families ||
+      !(physical.queue_families[imported.queue_family].queueFlags & VK_QUEUE_COMPUTE_BIT))
+    return Error{ErrorCode::kInvalidArgument, "queue family " + std::to_string(imported.queue_family) +
+                                                  " of the imported device has no compute; there are " +
+                                                  std::to_string(families) + " families"};
+  std::shared_ptr<Device> device = bare(std::move(instance), physical, imported.queue_family, options);
+  State& state = *device->state_;
+  state.borrowed = true;
+  state.queue = imported.queue;
+  state.lock_queue = imported.lock_queue;
+  state.unlock_queue = imported.unlock_queue;
+  device->handle_ = imported.device;
+  load_device_table(device->fn_, device->handle_, ifn);
+  LAHAR_TRY(device->prepare(physical, options));
+  return device;
+}
+
+Result<std::unique_ptr<DeviceRequirements>> Device::requirements(const Instance& instance, VkPhysicalDevice handle) {
+  if (handle == VK_NULL_HANDLE) return Error{ErrorCode::kInvalidArgument, "the physical device is null"};
+  const PhysicalDevice physical(instance.state_->fn, handle);
+  const DeviceInfo info = describe(physical);
+  if (!info.refusal.empty()) return Error{ErrorCode::kUnsupported, info.name + " " + info.refusal};
+  const uint32_t family = *physical.compute_family();
+  auto required = std::make_unique<DeviceRequirements>(physical, read_caps(physical, family, 0));
+  required->queue_family = family;
+  return required;
+}
+
+std::shared_ptr<Device> Device::bare(std::shared_ptr<Instance> instance, const PhysicalDevice& physical,
+                                     uint32_t queue_family, const DeviceOptions& options) {
+  std::shared_ptr<Device> device(new Device);
+  device->instance_ = std::move(instance);
+  device->state_ = std::make_unique<State>();
+  device->state_->instance = device->instance_->state_.get();
+  device->queue_family_ = queue_family;
+  device->caps_ = read_caps(physical, queue_family, options.disabled_features);
+  if (options.gpu_kernels && device->caps_.is_cpu()) device->caps_.info.type = DeviceType::kOther;
+  return device;
+}
+
+Status Device::prepare(const PhysicalDevice& physical, const DeviceOptions& options) {
+  const VolkDeviceTable& fn = fn_;
+  State& state = *state_;
   VkSemaphoreTypeCreateInfo type{VK_STRUCTURE_TYPE_SEMAPHORE_TYPE_CREATE_INFO};
   type.semaphoreType = VK_SEMAPHORE_TYPE_TIMELINE;
   const VkSemaphoreCreateInfo semaphore{VK_STRUCTURE_TYPE_SEMAPHORE_CREATE_INFO, &type, 0};
-  LAHAR_VK(fn.vkCreateSemaphore(device->handle_, &semaphore, nullptr, &state.timeline), "vkCreateSemaphore");
+  LAHAR_VK(fn.vkCreateSemaphore(handle_, &semaphore, nullptr, &state.timeline), "vkCreateSemaphore");
   VkCommandPoolCreateInfo pool{VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO};
-  pool.queueFamilyIndex = device->queue_family_;
-  LAHAR_VK(fn.vkCreateCommandPool(device->handle_, &pool, nullptr, &state.pool), "vkCreateCommandPool");
-  const uint32_t bits = physical.queue_families[device->queue_family_].timestampValidBits;
+  pool.queueFamilyIndex = queue_family_;
+  LAHAR_VK(fn.vkCreateCommandPool(handle_, &pool, nullptr, &state.pool), "vkCreateCommandPool");
+  const uint32_t bits = physical.queue_families[queue_family_].timestampValidBits;
   state.timestamp_mask = bits >= 64 ? UINT64_MAX : (uint64_t{1} << bits) - 1;
 
-  LAHAR_ASSIGN(state.allocator, Allocator::create({device->instance_->handle_, info.handle, device->handle_, &ifn,
-                                                   device->caps_.memory_budget}));
-  LAHAR_ASSIGN(device->kernels_, KernelCache::create(*device, options));
-  return device;
+  LAHAR_ASSIGN(state.allocator, Allocator::create({instance_->handle_, physical.handle, handle_, &instance_->state_->fn,
+                                                   caps_.memory_budget}));
+  LAHAR_ASSIGN(kernels_, KernelCache::create(*this, options));
+  return {};
 }
 
 Device::~Device() {
   if (handle_ == VK_NULL_HANDLE) return;
-  fn_.vkDeviceWaitIdle(handle_);  // a lost device answers at once
+  // Of a device that is shared, only what was submitted here is waited for: its queues are the application's to lock.
+  if (!state_->borrowed) fn_.vkDeviceWaitIdle(handle_);  // a lost device answers at once
+  else if (state_->timeline != VK_NULL_HANDLE) (void)wait_idle();
   kernels_.reset();
   while (!state_->retired.empty()) {
     const std::function<void()> destroy = std::move(state_->retired.front().destroy);
@@ -127,7 +116,7 @@ Device::~Device() {
   state_->allocator.reset();
   if (state_->pool != VK_NULL_HANDLE) fn_.vkDestroyCommandPool(handle_, state_->pool, nullptr);
   if (state_->timeline != VK_NULL_HANDLE) fn_.vkDestroySemaphore(handle_, state_->timeline, nullptr);
-  fn_.vkDestroyDevice(handle_, nullptr);
+  if (!state_->borrowed) fn_.vkDestroyDevice(handle_, nullptr);
 }
 
 const Log& Device::log() const { return instance_->log(); }
@@ -199,7 +188,9 @@ Result<uint64_t> Device::submit(std::span<const CommandList* const> lists, VkSem
     const std::lock_guard lock(state_->queue_mutex);
     value = state_->submitted + 1;
     signal.value = value;
+    if (state_->lock_queue) state_->lock_queue();
     const VkResult result = fn_.vkQueueSubmit2(state_->queue, 1, &info, VK_NULL_HANDLE);
+    if (state_->unlock_queue) state_->unlock_queue();
     if (result == VK_ERROR_DEVICE_LOST) state_->lost = true;
     LAHAR_VK(result, "vkQueueSubmit2");
     state_->submitted = value;

@@ -21,6 +21,8 @@ namespace lahar::gpu {
 
 class Allocator;
 class CommandList;
+struct DeviceRequirements;  // gpu/requirements.h
+struct PhysicalDevice;
 struct Heap;  // gpu/heaps.h
 
 struct DeviceOptions {
@@ -31,6 +33,16 @@ struct DeviceOptions {
   bool use_pipeline_cache = true;
 };
 
+// A device that an application has made with all that Device::requirements() asks for, and goes on using. It must live until
+// the Device made from it is gone.
+struct ImportedDevice {
+  VkPhysicalDevice physical_device = VK_NULL_HANDLE;
+  VkDevice device = VK_NULL_HANDLE;
+  VkQueue queue = VK_NULL_HANDLE;
+  uint32_t queue_family = 0;                       // with compute
+  std::function<void()> lock_queue, unlock_queue;  // called around every use of the queue, on any thread; may be empty
+};
+
 struct MemoryUse {
   uint64_t used = 0;    // bytes of device-local memory that this process has allocated
   uint64_t budget = 0;  // bytes it may use in all before the driver starts to swap or fail
@@ -39,6 +51,12 @@ struct MemoryUse {
 class Device : public std::enable_shared_from_this<Device> {
  public:
   static Result<std::shared_ptr<Device>> open(std::shared_ptr<Instance> instance, DeviceOptions options = {});
+  // Errors: kInvalidArgument, kUnsupported (as requirements()), kOutOfMemory.
+  static Result<std::shared_ptr<Device>> import(std::shared_ptr<Instance> instance, const ImportedDevice& imported,
+                                                DeviceOptions options = {});
+  // What a VkDevice of this physical device has to be created with to be imported. Errors: kUnsupported, with the names of
+  // what it lacks.
+  static Result<std::unique_ptr<DeviceRequirements>> requirements(const Instance& instance, VkPhysicalDevice device);
   ~Device();
   Device(const Device&) = delete;
   Device& operator=(const Device&) = delete;
@@ -80,6 +98,10 @@ class Device : public std::enable_shared_from_this<Device> {
   friend class KernelCache;
   friend class Recorder;
   Device() = default;
+  static std::shared_ptr<Device> bare(std::shared_ptr<Instance> instance, const PhysicalDevice& physical,
+                                      uint32_t queue_family, const DeviceOptions& options);
+  // Makes what a Device has beside its handle and its queue.
+  Status prepare(const PhysicalDevice& physical, const DeviceOptions& options);
   struct State;
   std::unique_ptr<State> state_;
   std::shared_ptr<Instance> instance_;

@@ -24,7 +24,9 @@ struct Device::State {
   std::mutex pool_mutex;
   VkCommandPool pool = VK_NULL_HANDLE;
 
-  std::mutex queue_mutex;  // around vkQueueSubmit2 and what counts submissions
+  bool borrowed = false;                           // the VkDevice and the queue are an application's
+  std::function<void()> lock_queue, unlock_queue;  // around every use of the queue; may be empty
+  std::mutex queue_mutex;                          // around vkQueueSubmit2 and what counts submissions
   std::atomic<uint64_t> submitted{0};
   std::atomic<bool> lost{false};
 

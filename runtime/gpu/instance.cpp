@@ -145,8 +145,23 @@ Result<std::shared_ptr<Instance>> Instance::create(InstanceOptions options) {
   return instance;
 }
 
+Result<std::shared_ptr<Instance>> Instance::import(VkInstance handle, PFN_vkGetInstanceProcAddr get, Log log) {
+  if (handle == VK_NULL_HANDLE) return Error{ErrorCode::kInvalidArgument, "the imported VkInstance is null"};
+  LoaderTable loader;
+  loader.get_instance_proc_addr = get;
+  if (get == nullptr) { LAHAR_ASSIGN(loader, open_loader()); }
+  std::shared_ptr<Instance> instance(new Instance);
+  instance->log_ = log;
+  instance->state_ = std::make_unique<State>();
+  instance->state_->log = std::move(log);
+  instance->state_->borrowed = true;
+  instance->state_->fn = load_instance_table(loader, handle);
+  instance->handle_ = handle;
+  return instance;
+}
+
 Instance::~Instance() {
-  if (handle_ == VK_NULL_HANDLE) return;
+  if (handle_ == VK_NULL_HANDLE || state_->borrowed) return;
   if (state_->messenger != VK_NULL_HANDLE) state_->fn.vkDestroyDebugUtilsMessengerEXT(handle_, state_->messenger, nullptr);
   state_->fn.vkDestroyInstance(handle_, nullptr);
 }

@@ -43,6 +43,9 @@ class Instance {
  public:
   // Errors: kNotFound (no Vulkan loader, with how to get one), kUnsupported (older than 1.3).
   static Result<std::shared_ptr<Instance>> create(InstanceOptions options);
+  // An application's own instance (1.3 or newer), which must outlive the result and is not destroyed with it. `get` is the
+  // loader's entry point; null: that of the system's loader. Its validation messages go where the application sends them.
+  static Result<std::shared_ptr<Instance>> import(VkInstance instance, PFN_vkGetInstanceProcAddr get, Log log);
   ~Instance();
   Instance(const Instance&) = delete;
   Instance& operator=(const Instance&) = delete;
