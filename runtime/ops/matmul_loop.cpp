@@ -66,12 +66,13 @@ Status record_loop(gpu::Recorder& recorder, const MatmulParams& p, const quant::
   push.fold = fold_address(p);
   push.blocks = p.w->cols / block_columns(p.w->format, caps.subgroup_size);
   // The driver deals equal shares of the workgroups to its threads: one workgroup for each is enough.
-  const uint32_t x_groups = ceil_div(p.step.bucket, f.x_rows), turns = ceil_div(push.rows, rows_a_turn(p, f));
+  const uint32_t x_groups = matmul_row_groups(p, f.x_rows), turns = ceil_div(push.rows, rows_a_turn(p, f));
   const uint32_t threads = std::max(1u, std::thread::hardware_concurrency());
-  push.turns = ceil_div(turns, ceil_div(threads, x_groups));
+  push.turns = p.grouped != nullptr ? turns : ceil_div(turns, ceil_div(threads, x_groups));
   const gpu::GroupCount rows = spread_groups(ceil_div(turns, push.turns), caps);
+  if (p.grouped != nullptr) push_expert_rows(*p.grouped, push);
   record_matmul(recorder, p, shape, describe(caps, *p.w, matmul_flags(p), p.glu, f), gpu::push_bytes(push),
-                {x_groups, rows.x, rows.y});
+                {p.grouped != nullptr ? 0 : x_groups, rows.x, rows.y});
   return {};
 }
 
