@@ -49,7 +49,7 @@ void list_loop(const gpu::Caps&, const MatmulParams& p, std::vector<MatmulForm>&
   const bool gated = p.glu != Activation::kNone;
   const bool bytes = p.w->format == WeightFormat::kQ8_0 || p.w->format == WeightFormat::kQ6_K ||
                      p.w->format == WeightFormat::kF8 || p.w->format == WeightFormat::kI8;
-  if (bucket == 1) bytes && !gated ? (add(4, 1), add(8, 1)) : (add(8, 1), add(4, 1));
+  if (bucket == 1) bytes ? (add(4, 1), add(8, 1)) : (add(8, 1), add(4, 1));
   else if (bucket <= 4) add(4, bucket), add(8, bucket);
   else add(gated ? 4 : 3, std::min(bucket, 8u)), add(4, 6), add(4, 4);
 }
