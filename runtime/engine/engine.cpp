@@ -45,6 +45,19 @@ uint32_t max_bucket(const ModelSpec& spec, const EngineOptions& options, uint32_
   return std::bit_ceil(std::max(chunk_rows(spec, options, context), options.slots));
 }
 
+// States that must be there whatever happens: those that steps under way can be taken back to, and two for each sequence of
+// a StepBench.
+uint32_t recent_states(const EngineOptions& options) { return std::max(options.steps_in_flight, 1u) + 1; }
+uint32_t least_states(const EngineOptions& options) { return std::max(recent_states(options), 2 * options.slots); }
+
+// Enough for a checkpoint in every stretch of the context and for the ends of the last turns.
+uint32_t most_states(const gpu::Caps& caps, const StateLayout& layout, const EngineOptions& options, uint32_t context) {
+  constexpr uint32_t kTurnEnds = 8;
+  const uint64_t regular = options.checkpoint_tokens == 0 ? 0 : context / options.checkpoint_tokens;
+  return static_cast<uint32_t>(std::min<uint64_t>(least_states(options) + regular + kTurnEnds,
+                                                  std::max(StateStorage::most_slots(caps, layout), least_states(options))));
+}
+
 TransformerOptions transformer_options(const gpu::Device&, const ModelSpec& spec, const EngineOptions& options,
                                        uint32_t context) {
   const uint32_t rows = max_bucket(spec, options, context);
@@ -64,9 +77,13 @@ Result<MemoryPlan> Engine::plan(const gpu::Device& device, const ModelSpec& spec
   if (options.slots == 0 || options.slots > params::kMaxRuns)
     return Error{ErrorCode::kInvalidArgument, std::to_string(options.slots) + " sequences at once; 1 to " +
                                                   std::to_string(params::kMaxRuns) + " are possible"};
+  const StateLayout states = StateLayout::make(spec);
   return plan_memory(
       {.weights = weight_bytes,
        .page_bytes = KvPageLayout::make(kv_geometry(spec), kv_type(options)).page_bytes,
+       .state_bytes = states.slot_bytes,
+       .least_states = least_states(options),
+       .most_states = most_states(device.caps(), states, options, context),
        .scratch = Transformer::scratch_bytes(device.caps(), spec, transformer_options(device, spec, options, context)),
        .context = context,
        .context_is_fixed = options.context != 0,
@@ -91,8 +108,10 @@ Result<std::unique_ptr<Engine>> Engine::create(std::shared_ptr<gpu::Device> devi
   const uint32_t pages = (plan.context + params::kPageTokens - 1) / params::kPageTokens;
   LAHAR_ASSIGN(engine->kv_, KvStorage::create(*device, KvPageLayout::make(kv_geometry(spec), kv_type(options)),
                                               pages * options.slots, options.slots, pages));
+  LAHAR_ASSIGN(engine->recurrent_, StateStorage::create(*device, StateLayout::make(spec), plan.state_slots));
+  if (plan.state_slots > 0) engine->trail_.emplace(plan.state_slots, recent_states(options));
   options.chunk = chunk_rows(spec, options, plan.context);
-  LAHAR_ASSIGN(engine->steps_, StepRunner::create(device, *engine->transformer_, *engine->kv_,
+  LAHAR_ASSIGN(engine->steps_, StepRunner::create(device, *engine->transformer_, *engine->kv_, *engine->recurrent_,
                                                   {.max_bucket = max_bucket(spec, options, plan.context),
                                                    .ring = std::max(options.steps_in_flight, 1u) + 1,
                                                    .slots = options.slots,
@@ -121,6 +140,7 @@ Status Engine::check_tokens(std::span<const int32_t> tokens) const {
 
 void Engine::begin(uint32_t position, const SamplingParams& sampling) {
   position_ = position;
+  if (trail_) trail_->rewind(position);
   pending_states_ = {{.slot = kSlot,
                       .state = {.position = position,
                                 .last_token = 0,
@@ -143,20 +163,33 @@ bool Engine::has_room(uint32_t tokens) {
 Result<StepTicket> Engine::submit(std::span<const int32_t> tokens, LogitMode mode) {
   StepPlan step;
   step.logits = mode;
+  const auto rows = static_cast<uint32_t>(tokens.size());
+  const auto state = trail_ ? trail_->advance(rows) : kv::StateSlots::Step{{}, params::kNoState};
   step.runs = {{.slot = kSlot,
                 .first_row = 0,
-                .rows = static_cast<uint32_t>(tokens.size()),
+                .rows = rows,
                 .sampled = mode == LogitMode::kSampled ? 1u : 0u,
-                .state_read = params::kNoState,
-                .state_write = params::kNoState}};
+                .state_read = state.read.value_or(params::kNoState),
+                .state_write = state.write}};
   step.tokens.assign(tokens.begin(), tokens.end());
   step.states = std::exchange(pending_states_, {});
   const auto pages = table_->pages();
   for (; announced_pages_ < pages.size(); ++announced_pages_)
     step.pages.push_back({.slot = kSlot, .index = announced_pages_, .page = pages[announced_pages_]});
   LAHAR_ASSIGN(const StepTicket ticket, steps_->submit(step));
-  position_ += static_cast<uint32_t>(tokens.size());
+  position_ += rows;
+  if (options_.checkpoint_tokens != 0 && position_ % options_.checkpoint_tokens == 0) checkpoint(position_);
   return ticket;
+}
+
+uint32_t Engine::next_rows(size_t left) const {
+  const auto rows = static_cast<uint32_t>(std::min<size_t>(options_.chunk, left));
+  if (!trail_ || options_.checkpoint_tokens == 0) return rows;
+  return std::min(rows, options_.checkpoint_tokens - position_ % options_.checkpoint_tokens);
+}
+
+void Engine::checkpoint(uint32_t tokens) {
+  if (trail_) trail_->keep(tokens);
 }
 
 Status Engine::prefill(std::span<const int32_t> tokens, LogitMode mode, const OnStep& on_step,
@@ -170,7 +203,7 @@ Status Engine::prefill(std::span<const int32_t> tokens, LogitMode mode, const On
   };
   for (size_t done = 0; done < tokens.size();) {
     if (cancel != nullptr && *cancel) break;
-    const auto rows = static_cast<uint32_t>(std::min<size_t>(options_.chunk, tokens.size() - done));
+    const uint32_t rows = next_rows(tokens.size() - done);
     if (!has_room(rows)) return Error{ErrorCode::kLimit, "the KV pool has no page left for the prompt"};
     if (tickets.size() == steps_->ring() - 1) LAHAR_TRY(finish_oldest());
     const bool last = done + rows == tokens.size();
@@ -193,7 +226,7 @@ Result<GenerateOutcome> Engine::generate(const GenerateRequest& request) {
 
 Result<GenerateOutcome> Engine::run(const GenerateRequest& request) {
   const auto mismatch = std::mismatch(cached_.begin(), cached_.end(), request.prompt.begin(), request.prompt.end() - 1);
-  const auto reused = static_cast<uint32_t>(mismatch.first - cached_.begin());
+  const uint32_t reused = reusable(static_cast<uint32_t>(mismatch.first - cached_.begin()));
   begin(reused, request.sampling);
 
   GenerateOutcome result;
@@ -225,6 +258,7 @@ Result<GenerateOutcome> Engine::run(const GenerateRequest& request) {
     return {};
   };
   LAHAR_TRY(prefill(request.prompt.subspan(reused), LogitMode::kSampled, on_prefill, request.cancel));
+  checkpoint(position_);
   if (position_ < request.prompt.size()) {
     stopped = true;
     result.reason = StopReason::kCancelled;
@@ -248,6 +282,9 @@ Result<GenerateOutcome> Engine::run(const GenerateRequest& request) {
     tickets.pop_front();
     take(step.records[0]);
   }
+  // The next prompt goes on behind what was handed out, or behind the stop token.
+  const uint32_t handed_out = static_cast<uint32_t>(request.prompt.size() + result.tokens.size());
+  checkpoint(reusable(std::min(position_, handed_out)));
   chain.resize(std::min<size_t>(chain.size(), position_));
   cached_ = std::move(chain);
   return result;

@@ -17,10 +17,12 @@
 #include "engine/kv_storage.h"
 #include "engine/memory_plan.h"
 #include "engine/sampling_params.h"
+#include "engine/state_storage.h"
 #include "engine/step_runner.h"
 #include "gpu/device.h"
 #include "kv/block_table.h"
 #include "kv/page_pool.h"
+#include "kv/state_slots.h"
 #include "model.h"
 
 namespace lahar {
@@ -30,10 +32,12 @@ struct EngineOptions {
   uint32_t chunk = 0;    // prefill rows a step; 0: kDefaultChunk
   ops::Precision precision = ops::Precision::kDefault;
   std::optional<ops::KvType> kv;  // what the KV cache holds; none: F16, or F32 with Precision::kF32
-  uint64_t memory_cap = 0;       // bytes of device memory for everything; 0: no cap
-  uint32_t steps_in_flight = 2;  // decode steps submitted ahead of the host
-  uint32_t slots = 1;            // sequences that one step can carry; generate() uses the first, a StepBench all
-  bool all_logits = false;       // logits() will be called
+  uint64_t memory_cap = 0;        // bytes of device memory for everything; 0: no cap
+  uint32_t steps_in_flight = 2;   // decode steps submitted ahead of the host
+  uint32_t slots = 1;             // sequences that one step can carry; generate() uses the first, a StepBench all
+  bool all_logits = false;        // logits() will be called
+  // Recurrent states are kept every so many tokens, and at the ends of turns, for prompts that begin alike.
+  uint32_t checkpoint_tokens = 512;
   std::shared_ptr<const ops::Tuning> tuning;  // what was measured on the device; null: default forms
   Log log;
 
@@ -89,7 +93,8 @@ class Engine {
   const MemoryPlan& memory() const { return plan_; }
   const ModelSpec& spec() const { return model_->spec; }
 
-  // The prompt's longest prefix that is still in the KV cache from the call before is reused. Errors: kLimit (the prompt
+  // The prompt's longest prefix that is still in the KV cache from the call before is reused; with recurrent layers, up to
+  // the last checkpoint in it. Errors: kLimit (the prompt
   // does not fit into the context), kInvalidArgument, kDeviceLost. After an error the cache is empty and the engine usable.
   Result<GenerateOutcome> generate(const GenerateRequest& request);
 
@@ -102,6 +107,7 @@ class Engine {
   const Transformer& transformer() const { return *transformer_; }
   const Model& model() const { return *model_; }
   const KvStorage& kv() const { return *kv_; }
+  StateStorage& recurrent() const { return *recurrent_; }
   gpu::Device& device() const { return *device_; }
   uint32_t chunk() const { return options_.chunk; }                      // prefill rows of a step at most
   uint32_t steps_in_flight() const { return options_.steps_in_flight; }  // decode steps ahead of the host
@@ -117,6 +123,11 @@ class Engine {
   // The next submitted row is of this position, and the device's state of the sequence starts afresh.
   void begin(uint32_t position, const SamplingParams& sampling);
   bool has_room(uint32_t tokens);
+  // How much of the cache that many tokens of the prompt share can go on: with recurrent layers there must be a state.
+  uint32_t reusable(uint32_t matching) const { return trail_ ? trail_->longest(matching) : matching; }
+  // Rows of the next step of a prompt that has `left` to go.
+  uint32_t next_rows(size_t left) const;
+  void checkpoint(uint32_t tokens);
   Result<StepTicket> submit(std::span<const int32_t> tokens, LogitMode mode);
   // Submits the tokens chunk by chunk and waits for all; on_step sees every step. kSampled samples the last row alone.
   // Where `cancel` is set meanwhile, position_ tells how far it came.
@@ -129,8 +140,10 @@ class Engine {
   MemoryPlan plan_;
   std::unique_ptr<Transformer> transformer_;
   std::unique_ptr<KvStorage> kv_;
+  std::unique_ptr<StateStorage> recurrent_;
   std::unique_ptr<kv::PagePool> pool_;
   std::unique_ptr<kv::BlockTable> table_;
+  std::optional<kv::StateSlots> trail_;  // of the sequence's recurrent states; none where the model has none
   std::unique_ptr<StepRunner> steps_;
 
   std::vector<int32_t> cached_;   // tokens whose keys and values are in the cache

@@ -37,10 +37,11 @@ Result<std::unique_ptr<KvStorage>> KvStorage::create(gpu::Device& device, KvPage
   storage->pages_ = pages;
   storage->slots_ = slots;
   storage->pages_per_slot_ = pages_per_slot;
-  storage->pages_per_segment_ = static_cast<uint32_t>(std::min<uint64_t>(limit / layout.page_bytes, pages));
+  storage->pages_per_segment_ =
+      static_cast<uint32_t>(std::min<uint64_t>(limit / std::max<uint64_t>(layout.page_bytes, 1), pages));
 
   std::vector<uint64_t> bases;
-  for (uint32_t first = 0; first < pages; first += storage->pages_per_segment_) {
+  for (uint32_t first = 0; first < pages && layout.page_bytes > 0; first += storage->pages_per_segment_) {
     const uint32_t count = std::min(storage->pages_per_segment_, pages - first);
     LAHAR_ASSIGN(gpu::Buffer segment, device.create_buffer(layout.page_bytes * count, gpu::Memory::kDevice,
                                                            "kv segment " + std::to_string(bases.size())));
@@ -49,6 +50,7 @@ Result<std::unique_ptr<KvStorage>> KvStorage::create(gpu::Device& device, KvPage
   }
   for (const gpu::Buffer& segment : storage->segments_) storage->segment_ranges_.emplace_back(segment);
 
+  if (bases.empty()) bases.push_back(0);
   LAHAR_ASSIGN(storage->segment_table_,
                device.create_buffer(bases.size() * sizeof(uint64_t), gpu::Memory::kDevice, "kv segment table"));
   LAHAR_TRY(gpu::upload(device, std::as_bytes(std::span(bases)), storage->segment_table_));

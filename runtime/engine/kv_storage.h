@@ -29,7 +29,8 @@ struct KvPageLayout {
 
 class KvStorage {
  public:
-  // pages > 0; slots > 0; pages_per_slot > 0. Errors: kOutOfMemory, kLimit (a page larger than an allocation may be).
+  // pages > 0; slots > 0; pages_per_slot > 0. A layout of no bytes (no layer has keys) takes no segments, and there is no
+  // page() then. Errors: kOutOfMemory, kLimit (a page larger than an allocation may be).
   static Result<std::unique_ptr<KvStorage>> create(gpu::Device& device, KvPageLayout layout, uint32_t pages, uint32_t slots,
                                                    uint32_t pages_per_slot);
 

@@ -9,6 +9,7 @@ namespace lahar {
 namespace {
 
 constexpr uint32_t kShortestContext = 512;
+constexpr uint64_t kCheckpointShare = 4;  // of the memory that is left, one in so many
 
 uint64_t pool_bytes(const MemoryRequest& request, uint32_t context) {
   const uint64_t pages = (uint64_t{context} + params::kPageTokens - 1) / params::kPageTokens * request.slots;
@@ -20,13 +21,21 @@ uint64_t pool_bytes(const MemoryRequest& request, uint32_t context) {
 MemoryPlan plan_memory(const MemoryRequest& request) {
   MemoryPlan plan{.weights = request.weights,
                   .kv_pool = pool_bytes(request, request.context),
+                  .states = request.state_bytes * request.least_states,
                   .scratch = request.scratch,
                   .available = request.available,
                   .context = request.context,
-                  .asked_context = request.context};
+                  .asked_context = request.context,
+                  .state_slots = request.state_bytes == 0 ? 0 : request.least_states};
   while (!request.context_is_fixed && !plan.fits() && plan.context > kShortestContext) {
     plan.context = std::max(kShortestContext, plan.context / 2);
     plan.kv_pool = pool_bytes(request, plan.context);
+  }
+  if (request.state_bytes > 0 && plan.fits()) {
+    const uint64_t room = (plan.available - plan.total()) / kCheckpointShare / request.state_bytes;
+    const uint32_t more = request.most_states - std::min(request.most_states, request.least_states);
+    plan.state_slots += static_cast<uint32_t>(std::min<uint64_t>(more, room));
+    plan.states = request.state_bytes * plan.state_slots;
   }
   return plan;
 }
@@ -49,7 +58,8 @@ std::string format_bytes(uint64_t bytes) {
 
 std::string MemoryPlan::describe() const {
   std::string text = "needs " + format_bytes(total()) + " (weights " + format_bytes(weights) + ", KV cache " +
-                     format_bytes(kv_pool) + " for " + std::to_string(context) + " tokens, scratch " +
+                     format_bytes(kv_pool) + " for " + std::to_string(context) + " tokens, " +
+                     (states > 0 ? "recurrent states " + format_bytes(states) + ", " : "") + "scratch " +
                      format_bytes(scratch) + "); " + format_bytes(available) + " are free";
   if (context < asked_context)
     text += "; the context was shortened from " + std::to_string(asked_context) + " tokens to fit";

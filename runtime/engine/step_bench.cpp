@@ -89,10 +89,27 @@ StepPlan StepBench::prompt_step(std::span<const int32_t> tokens, LogitMode logit
 StepPlan StepBench::decode_step(uint32_t batch) const {
   StepPlan plan;
   for (uint32_t slot = 0; slot < batch; ++slot)
-    plan.runs.push_back({.slot = slot, .first_row = slot, .rows = 1, .sampled = 1, .state_read = params::kNoState, .state_write = params::kNoState});
+    plan.runs.push_back({.slot = slot,
+                         .first_row = slot,
+                         .rows = 1,
+                         .sampled = 1,
+                         .state_read = params::kNoState,
+                         .state_write = params::kNoState});
   plan.tokens.assign(batch, -1);
   return plan;
 }
+
+void StepBench::give_states(StepPlan& plan) {
+  if (engine_.recurrent().slots() == 0) return;
+  for (params::Run& run : plan.runs) {
+    uint32_t& state = slots_[run.slot].state;
+    run.state_read = 2 * run.slot + state;
+    state = 1 - state;
+    run.state_write = 2 * run.slot + state;
+  }
+}
+
+gpu::BufferRange StepBench::state_of(uint32_t slot) const { return engine_.recurrent().slot(2 * slot + slots_[slot].state); }
 
 Status StepBench::run_prompt(const std::vector<int32_t>& tokens, LogitMode last) {
   std::deque<StepTicket> tickets;
@@ -101,6 +118,7 @@ Status StepBench::run_prompt(const std::vector<int32_t>& tokens, LogitMode last)
     const bool ends = done + rows == tokens.size();
     StepPlan plan = prompt_step(std::span(tokens).subspan(done, rows), ends ? last : LogitMode::kNone);
     LAHAR_TRY(announce(plan));
+    give_states(plan);
     if (tickets.size() == engine_.steps().ring() - 1) {
       LAHAR_TRY(engine_.steps().wait(tickets.front()));
       tickets.pop_front();
@@ -120,7 +138,8 @@ Status StepBench::fill(uint32_t depth, uint32_t batch) {
   gpu::Recorder recorder(engine_.device());
   const KvStorage& kv = engine_.kv();
   for (uint32_t slot = 1; slot < batch; ++slot) {
-    if (slots_[slot].filled >= depth) continue;
+    if (engine_.recurrent().slots() > 0) recorder.copy("copy a state", state_of(0), state_of(slot));
+    if (slots_[slot].filled >= depth || kv.bytes() == 0) continue;
     for (uint32_t page = 0; page < pages_for(depth); ++page)
       recorder.copy("copy a page", kv.page(page), kv.page(slot * kv.pages_per_slot() + page));
     slots_[slot].filled = depth;
@@ -154,6 +173,7 @@ Result<double> StepBench::decode(uint32_t steps, uint32_t depth, uint32_t batch)
   std::deque<StepTicket> tickets;
   for (uint32_t i = 0; i < steps || !tickets.empty();) {
     if (i < steps && tickets.size() < engine_.steps_in_flight()) {
+      give_states(plan);
       LAHAR_ASSIGN(const StepTicket ticket, engine_.steps().submit(plan));
       plan.states.clear(), plan.pages.clear();
       tickets.push_back(ticket);
@@ -174,6 +194,7 @@ Result<StepTrace> StepBench::trace_prefill(uint32_t tokens, uint32_t depth) {
   place(0, depth, tokens);
   StepPlan plan = prompt_step(random_tokens(tokens, engine_.spec().vocabulary), LogitMode::kSampled);
   LAHAR_TRY(announce(plan));
+  give_states(plan);
   return engine_.steps().trace(plan);
 }
 
@@ -183,6 +204,7 @@ Result<StepTrace> StepBench::trace_decode(uint32_t depth, uint32_t batch) {
   for (uint32_t slot = 0; slot < batch; ++slot) place(slot, depth, 1);
   StepPlan plan = decode_step(batch);
   LAHAR_TRY(announce(plan));
+  give_states(plan);
   return engine_.steps().trace(plan);
 }
 

@@ -44,11 +44,16 @@ class StepBench {
   Status announce(StepPlan& plan);
   StepPlan prompt_step(std::span<const int32_t> tokens, LogitMode logits) const;
   StepPlan decode_step(uint32_t batch) const;
+  // Gives the runs of a step that is submitted next the state slots to read and write. Each sequence has two, in turns.
+  // States are of as many tokens as it happens, whatever the depth: that costs the same.
+  void give_states(StepPlan& plan);
+  gpu::BufferRange state_of(uint32_t slot) const;
 
   Engine& engine_;
   struct Slot {
     uint32_t filled = 0;  // tokens whose keys and values are in the cache
     uint32_t pages = 0;   // announced
+    uint32_t state = 0;   // which of the two holds its recurrent state
   };
   std::vector<Slot> slots_;
   uint64_t tokens_read_ = 0;

@@ -17,8 +17,8 @@ constexpr uint32_t kLayersPerList = 4;
 constexpr uint32_t kShortStepRows = 16;  // steps of at most so many rows are one list
 
 // What a program's context is rounded up to. On a GPU one program is for all contexts: its kernels find their share of the
-// keys themselves, and workgroups without one cost nothing. A CPU driver computes every part of the context that a program has,
-// so that programs are recorded for contexts that grow by a sixteenth or so.
+// keys themselves, and workgroups without one cost nothing. A CPU driver computes every part of the context that a program
+// has, so that programs are recorded for contexts that grow by a sixteenth or so.
 uint32_t context_bucket(uint32_t positions, const gpu::Caps& caps) {
   if (!caps.is_cpu()) return 0;
   const uint32_t step = std::max(64u, std::bit_ceil(positions) / 16);
@@ -55,8 +55,9 @@ std::string kernel_name(const gpu::Node& node) {
 }  // namespace
 
 Result<std::unique_ptr<StepRunner>> StepRunner::create(std::shared_ptr<gpu::Device> device, const Transformer& transformer,
-                                                       const KvStorage& kv, StepRunnerOptions options) {
-  auto runner = std::unique_ptr<StepRunner>(new StepRunner(std::move(device), transformer, kv, options));
+                                                       const KvStorage& kv, const StateStorage& recurrent,
+                                                       StepRunnerOptions options) {
+  auto runner = std::unique_ptr<StepRunner>(new StepRunner(std::move(device), transformer, kv, recurrent, options));
   LAHAR_TRY(runner->allocate());
   return runner;
 }
@@ -113,8 +114,7 @@ StepShape StepRunner::shape_of(const StepPlan& plan) {
     positions_[run.slot] += run.rows;
     longest = std::max(longest, positions_[run.slot]);
   }
-  return {std::bit_ceil(static_cast<uint32_t>(plan.tokens.size())), plan.logits,
-          context_bucket(longest, device_->caps())};
+  return {std::bit_ceil(static_cast<uint32_t>(plan.tokens.size())), plan.logits, context_bucket(longest, device_->caps())};
 }
 
 void StepRunner::write_input(const StepPlan& plan, Place& place) {
@@ -251,11 +251,13 @@ Result<StepTrace> StepRunner::trace(const StepPlan& plan) {
 
 Status StepRunner::record_nodes(gpu::Recorder& recorder, const StepShape& shape, const Place& place,
                                 const std::function<Status()>& cut) {
-  const ops::StepRef step{{step_state_, 0, step_state_bytes(shape.bucket)}, shape.bucket, shape.context};
+  const ops::StepRef step{{step_state_, 0, step_state_bytes(shape.bucket)}, shape.bucket, shape.context, options_.slots};
   record_prepare(recorder, shape, place);
   LAHAR_TRY(transformer_.record_embedding(recorder, step));
   for (uint32_t layer = 0; layer < transformer_.layers(); ++layer) {
-    LAHAR_TRY(transformer_.record_layer(recorder, step, layer, {.kv = kv_.layer(layer)}));
+    LAHAR_TRY(transformer_.record_layer(
+        recorder, step, layer,
+        {.kv = kv_.layer(layer), .mixer_state = recurrent_.mixer(layer), .ffn_state = recurrent_.ffn(layer)}));
     if (shape.bucket > kShortStepRows && layer % kLayersPerList == kLayersPerList - 1) LAHAR_TRY(cut());
   }
 

@@ -14,6 +14,7 @@
 #include "blocks/transformer.h"
 #include "core/result.h"
 #include "engine/kv_storage.h"
+#include "engine/state_storage.h"
 #include "gpu/commands.h"
 #include "gpu/device.h"
 #include "step.h"
@@ -79,9 +80,10 @@ struct StepTrace {
 
 class StepRunner {
  public:
-  // `transformer` and `kv` must outlive the result.
+  // `transformer`, `kv` and `recurrent` must outlive the result.
   static Result<std::unique_ptr<StepRunner>> create(std::shared_ptr<gpu::Device> device, const Transformer& transformer,
-                                                    const KvStorage& kv, StepRunnerOptions options);
+                                                    const KvStorage& kv, const StateStorage& recurrent,
+                                                    StepRunnerOptions options);
   ~StepRunner();  // waits for what is under way
 
   // Writes the step's input and submits it. Blocks only where all of the ring is under way. A shape seen for the first time
@@ -128,8 +130,8 @@ class StepRunner {
   };
 
   StepRunner(std::shared_ptr<gpu::Device> device, const Transformer& transformer, const KvStorage& kv,
-             StepRunnerOptions options)
-      : device_(std::move(device)), transformer_(transformer), kv_(kv), options_(options) {}
+             const StateStorage& recurrent, StepRunnerOptions options)
+      : device_(std::move(device)), transformer_(transformer), kv_(kv), recurrent_(recurrent), options_(options) {}
   Status allocate();
   Result<Program*> program(const StepShape& shape, uint32_t ring);
   Result<Program> record(const StepShape& shape, uint32_t ring);
@@ -145,6 +147,7 @@ class StepRunner {
   std::shared_ptr<gpu::Device> device_;
   const Transformer& transformer_;
   const KvStorage& kv_;
+  const StateStorage& recurrent_;
   StepRunnerOptions options_;
   gpu::Buffer states_, step_state_, sample_scratch_;
   std::vector<Place> places_;
