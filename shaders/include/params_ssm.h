@@ -1,0 +1,42 @@
+// Push constants of ssm/scan.comp and ssm/gate.comp.
+#ifndef LAHAR_PARAMS_SSM_H
+#define LAHAR_PARAMS_SSM_H
+#include "params_state.h"
+LAHAR_SHARED_BEGIN
+
+const uint kSsmPerState = 1;  // A is [heads][state], else [heads]
+const uint kSsmSkip = 2;      // D * x is added
+const uint kSsmAligned = 4;   // B and C are read 16 bytes at a time
+const uint kSsmBias = 8;      // of dt
+
+struct SsmScanPush {
+  address_t x, y, b, c, dt;  // fp32 rows, each at its first column
+  address_t a, d, dt_bias;   // fp32 [heads] or [heads, state], [heads], [heads]
+  address_t step;
+  StateAddress state;
+  uint x_stride, y_stride, bc_stride, dt_stride;  // floats
+  float dt_min, dt_max, dt_scale;
+  uint reserved;
+};
+LAHAR_SHARED_SIZE(SsmScanPush, 128)
+
+const uint kSsmGateBefore = 1;  // x is gated, then normed
+const uint kSsmGateAfter = 2;   // x is normed, then gated
+const uint kSsmGateNorm = 4;    // there is a norm
+const uint kSsmGateWeight = 8;
+const uint kSsmGateShared = 16;   // one weight for all groups
+const uint kSsmGateAligned = 32;  // groups are multiples of 4 floats
+
+struct SsmGatePush {
+  address_t x, gate, y;  // fp32 rows
+  address_t weight;      // fp32
+  address_t step;
+  uint width;                            // of a group
+  uint x_stride, gate_stride, y_stride;  // floats
+  float eps;
+  float gate_scale;
+};
+LAHAR_SHARED_SIZE(SsmGatePush, 64)
+
+LAHAR_SHARED_END
+#endif
