@@ -23,6 +23,7 @@ void list_activation_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>
 void list_causal_conv_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>& out);
 void list_ssm_gate_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>& out);
 void list_ssm_scan_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>& out);
+void list_moe_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>& out);
 void list_sample_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>& out);
 
 }  // namespace lahar::ops

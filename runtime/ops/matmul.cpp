@@ -75,6 +75,8 @@ MatmulForm form_for(const gpu::Caps& caps, const MatmulParams& p) {
 
 }  // namespace
 
+const MatmulPathOps& detail::matmul_path_ops(MatmulPath path) { return ops_of(path); }
+
 bool can_matmul(const gpu::Caps& caps, const MatmulParams& p, const MatmulForm& form) {
   if ((p.x_norm != nullptr || p.y_norm != nullptr) && form.path != MatmulPath::kGemv && form.path != MatmulPath::kGemvInt8 &&
       form.path != MatmulPath::kLoop)

@@ -19,6 +19,8 @@ struct NormFold {
 };
 uint64_t norm_fold_squares_bytes(uint32_t bucket);
 
+struct ExpertRows;  // matmul_paths.h
+
 // For each row t:  v = scale * (W x_t) + bias;  v = softcap * tanh(v / softcap) where softcap > 0;
 //   glu == kNone: y_t = v (+ residual_t);   else: W stacks gate and up, [2F, cols], and y_t = glu(v[0:F]) * v[F:2F].
 // Order of the terms with a residual: y = residual + residual_scale * (W x + bias).
@@ -46,6 +48,8 @@ struct MatmulParams {
   Int8Rows x_int8;
   const Tuning* tuning = nullptr;
   std::string_view label;
+  // Inside of ops::moe() alone: rows of x and y are grouped by expert, each with a matrix of its own; w has no planes then.
+  const ExpertRows* grouped = nullptr;
 };
 // Errors: kInvalidArgument (shapes that do not fit together, with the label).
 Status matmul(gpu::Recorder& recorder, const MatmulParams& params);

@@ -19,7 +19,8 @@ uint32_t matmul_x_rows(const MatmulParams& p) {
 uint32_t matmul_flags(const MatmulParams& p) {
   return (p.bias ? params::kMatmulBias : 0) | (p.residual.range ? params::kMatmulResidual : 0) |
          (p.softcap > 0 ? params::kMatmulSoftcap : 0) | (p.logit_rows ? params::kMatmulGather : 0) |
-         (p.x_norm != nullptr ? params::kMatmulNormX : 0) | (p.y_norm != nullptr ? params::kMatmulNormY : 0);
+         (p.x_norm != nullptr ? params::kMatmulNormX : 0) | (p.y_norm != nullptr ? params::kMatmulNormY : 0) |
+         (p.grouped != nullptr ? params::kMatmulExperts : 0);
 }
 
 namespace {
@@ -73,9 +74,34 @@ void record_matmul(gpu::Recorder& recorder, const MatmulParams& p, const quant::
   record_matmul(recorder, p, shape, kernel, push, groups, p.logit_rows ? p.x.range : rows_of(p.x, p.step.bucket, p.w->cols));
 }
 
+namespace {
+
+void record_grouped(gpu::Recorder& recorder, const MatmulParams& p, const gpu::KernelDesc& kernel,
+                    std::span<const std::byte> push, gpu::GroupCount groups, const gpu::BufferRange& x) {
+  const ExpertRows& rows = *p.grouped;
+  Ranges reads{x, rows.table, rows.tiles, rows.sorted, p.step.state};
+  for (const gpu::BufferRange& slab : rows.slabs) reads.add(slab);
+  const Ranges writes{rows_of(p.y, rows.pairs, p.w->rows)};
+  recorder.dispatch({.label = p.label,
+                     .kernel = recorder.device().kernels().get(kernel),
+                     .push = push,
+                     .groups = groups,
+                     .indirect = groups.x == 0 ? rows.tiles.part(0, 12) : gpu::BufferRange{},
+                     .reads = reads,
+                     .writes = writes});
+}
+
+}  // namespace
+
+uint32_t matmul_row_groups(const MatmulParams& p, uint32_t tile) {
+  if (p.grouped == nullptr) return ceil_div(p.step.bucket, tile);
+  return p.grouped->pairs / tile + std::min(p.grouped->experts, p.grouped->pairs);
+}
+
 void record_matmul(gpu::Recorder& recorder, const MatmulParams& p, const quant::Layout& shape, const gpu::KernelDesc& kernel,
                    std::span<const std::byte> push, gpu::GroupCount groups, const gpu::BufferRange& x) {
   const uint32_t bucket = p.step.bucket;
+  if (p.grouped != nullptr) return record_grouped(recorder, p, kernel, push, groups, x);
   Ranges reads{plane_range(*p.w, shape, 0),
                plane_range(*p.w, shape, 1),
                plane_range(*p.w, shape, 2),
@@ -132,6 +158,7 @@ params::MatmulPush matmul_push(const MatmulParams& p, const quant::Layout& shape
   push.scale = p.scale, push.softcap = p.softcap, push.residual_scale = p.residual_scale;
   push.x_rows = matmul_x_rows(p);
   push.fold = fold_address(p);
+  if (p.grouped != nullptr) push_expert_rows(*p.grouped, push);
   return push;
 }
 

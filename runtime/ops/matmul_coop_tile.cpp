@@ -87,7 +87,7 @@ bool can_tile(const gpu::Caps& caps, const MatrixShapes& shapes, const MatmulFor
 
 gpu::GroupCount tile_groups(const gpu::Caps& caps, const MatmulParams& p, const MatmulForm& f) {
   const gpu::GroupCount rows = spread_groups(ceil_div(p.w->rows, f.tile_m), caps);
-  return {ceil_div(p.step.bucket, f.tile_n), rows.x, rows.y};
+  return {matmul_row_groups(p, f.tile_n), rows.x, rows.y};
 }
 
 }  // namespace lahar::ops::detail

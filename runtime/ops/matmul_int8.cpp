@@ -35,7 +35,7 @@ Status record_plain(gpu::Recorder& recorder, const MatmulParams& p, const quant:
   const params::MatmulPush push = matmul_push(p, shape, x);
   record_matmul(recorder, p, shape,
                 describe(*int8_shader(recorder.device().caps(), kFirst, p.w->format), matmul_flags(p), f),
-                gpu::push_bytes(push), {ceil_div(p.step.bucket, f.tile_n), rows.x, rows.y}, x.range);
+                gpu::push_bytes(push), {matmul_row_groups(p, f.tile_n), rows.x, rows.y}, x.range);
   return {};
 }
 

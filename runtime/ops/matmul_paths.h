@@ -4,7 +4,22 @@
 #include "ops/matmul_push.h"
 #include "ops/matmul_variants.h"
 
-namespace lahar::ops::detail {
+namespace lahar::ops {
+
+// Products of rows that are sorted by expert (shaders/matmul/experts.glsl). Rows of y are pairs; row p of y comes from row
+// p / pairs_a_row of x.
+struct ExpertRows {
+  gpu::BufferRange table;                   // uint64 [experts]: addresses of slabs
+  std::span<const gpu::BufferRange> slabs;  // where they may lie
+  uint32_t experts = 0;
+  std::array<uint64_t, 3> planes{};  // of the matrix in a slab
+  uint32_t pairs = 0;                // at most; those in use are known on the device
+  uint32_t pairs_a_row = 1;
+  gpu::BufferRange sorted;  // uint32 [pairs]
+  gpu::BufferRange tiles;   // params::kMoeTilesHeader, then params::MoeTile, for the form's number of rows
+};
+
+namespace detail {
 
 // Of one path. Defaults first in list(); record() is given params and a form for which can() holds.
 struct MatmulPathOps {
@@ -13,6 +28,7 @@ struct MatmulPathOps {
   Status (*record)(gpu::Recorder& recorder, const MatmulParams& p, const quant::Layout& shape, const MatmulForm& form);
 };
 extern const MatmulPathOps kGemvOps, kGemvInt8Ops, kGemmOps, kCoopOps, kGemmInt8Ops, kLoopOps, kCoopInt8Ops;
+const MatmulPathOps& matmul_path_ops(MatmulPath path);
 void list_gemv_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>& out);
 void list_tile_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>& out);
 void list_loop_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>& out);
@@ -55,4 +71,15 @@ Status record_unfused(gpu::Recorder& recorder, const MatmulParams& params, const
                       const MatmulForm& form,
                       Status (*record)(gpu::Recorder&, const MatmulParams&, const quant::Layout&, const MatmulForm&));
 
-}  // namespace lahar::ops::detail
+// Workgroups along the rows of x, `tile` of them each.
+uint32_t matmul_row_groups(const MatmulParams& params, uint32_t tile);
+// What stands in the push constants instead of the matrix, bias and residual where rows are grouped.
+template <typename Push>
+void push_expert_rows(const ExpertRows& rows, Push& push) {
+  push.w0 = rows.table.address(), push.w1 = rows.planes[0] | (rows.planes[1] << 32), push.w2 = rows.planes[2];
+  push.bias = rows.tiles.address(), push.residual = rows.sorted.address();
+  push.residual_stride = rows.pairs_a_row, push.x_rows = rows.pairs, push.bucket = rows.experts;
+}
+
+}  // namespace detail
+}  // namespace lahar::ops

@@ -32,7 +32,7 @@ Status record_plain(gpu::Recorder& recorder, const MatmulParams& p, const quant:
   const gpu::GroupCount rows = spread_groups(ceil_div(p.w->rows, kTile), recorder.device().caps());
   const params::MatmulPush push = matmul_push(p, shape);
   record_matmul(recorder, p, shape, describe(p.w->format, flags_with_tail(p), f), gpu::push_bytes(push),
-                {ceil_div(p.step.bucket, f.tile_n), rows.x, rows.y});
+                {matmul_row_groups(p, f.tile_n), rows.x, rows.y});
   return {};
 }
 

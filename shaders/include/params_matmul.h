@@ -102,6 +102,7 @@ const uint kMatmulSoftcap = 4;
 const uint kMatmulGather = 8;  // rows of x are named by StepState::logit_rows
 const uint kMatmulNormX = 32;  // x is NormFold::scaled of a norm that is folded in
 const uint kMatmulNormY = 64;  // the norm after y is folded in
+const uint kMatmulExperts = 2048;  // rows of x are grouped by expert (matmul/experts.glsl)
 const uint kMatmulTail = 16;   // cols is no multiple of what one load covers
 const uint kMatmulHalfRows = 1024;  // x is given as fp16 rows (params_x_rows.h)
 

@@ -20,9 +20,8 @@ shared float x_tile[kDepth * TILE_N];  // [column][row of x]
 const uint kColumns = TILE_N / 16;  // rows of x an invocation
 
 void main() {
-  const uint used = used_rows();
-  const uint first_t = gl_WorkGroupID.x * TILE_N;
-  if (first_t >= used) return;
+  uint first_t, used;
+  if (!find_rows(TILE_N, first_t, used)) return;
   const uint first_row = (gl_WorkGroupID.z * gl_NumWorkGroups.y + gl_WorkGroupID.y) * kTile;
   if (first_row >= p.rows) return;
   const uint lane = gl_LocalInvocationIndex;

@@ -55,7 +55,7 @@ Unit ahead_w[kUnitsEach];
 f16vec4 ahead_x[kGroupsEach];
 
 uint64_t x_row(uint t) {
-  if (kHalfRows) return p.x + uint64_t(t) * uint64_t(p.x_stride);
+  if (kHalfRows) return p.x + uint64_t(converted_row(t)) * uint64_t(p.x_stride);
   return p.x + uint64_t(source_row(t)) * uint64_t(4 * p.x_stride);
 }
 
@@ -130,9 +130,7 @@ void store_sum(uint at_row, uint at, float v) {
 #include "matmul/coop_store.glsl"
 
 void main() {
-  used = used_rows();
-  first_t = gl_WorkGroupID.x * TILE_N;
-  if (first_t >= used) return;
+  if (!find_rows(TILE_N, first_t, used)) return;
   first_row = (gl_WorkGroupID.z * gl_NumWorkGroups.y + gl_WorkGroupID.y) * TILE_M;
   if (first_row >= p.rows) return;
   w = weights_at(the_weights(), first_row);

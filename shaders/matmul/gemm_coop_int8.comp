@@ -68,7 +68,7 @@ void load_tiles(uint unit0) {
     const uint item = min(gl_LocalInvocationIndex + n * INVOCATIONS, TILE_N * kSlots - 1);
     const uint t = min(first_t + item / kSlots, used - 1), slot = item % kSlots;
     const uint unit = min(unit0 + slot / kRuns, units - 1), column = column4(unit, 4 * (slot % kRuns));
-    const uint64_t row = p.x + uint64_t(t) * uint64_t(p.x_stride);
+    const uint64_t row = p.x + uint64_t(converted_row(t)) * uint64_t(p.x_stride);
     ahead_x[n] = int8_words(row, 0, column);
     ahead_scale[n] = int8_scale_sum(row, 0, p.cols, column).x;
   }
@@ -95,9 +95,7 @@ void store_tiles(uint unit0) {
 }
 
 void main() {
-  used = used_rows();
-  first_t = gl_WorkGroupID.x * TILE_N;
-  if (first_t >= used) return;
+  if (!find_rows(TILE_N, first_t, used)) return;
   first_row = (gl_WorkGroupID.z * gl_NumWorkGroups.y + gl_WorkGroupID.y) * TILE_M;
   if (first_row >= p.rows) return;
   w = weights_at(the_weights(), first_row);

@@ -22,9 +22,8 @@ shared uvec4 x_words[kSlots * TILE_N];
 shared vec2 x_scale[kSlots * TILE_N];  // scale, scale * sum of the quants
 
 void main() {
-  const uint used = used_rows();
-  const uint first_t = gl_WorkGroupID.x * TILE_N;
-  if (first_t >= used) return;
+  uint first_t, used;
+  if (!find_rows(TILE_N, first_t, used)) return;
   const uint first_row = (gl_WorkGroupID.z * gl_NumWorkGroups.y + gl_WorkGroupID.y) * kTile;
   if (first_row >= p.rows) return;
   const uint lane = gl_LocalInvocationIndex;
@@ -34,7 +33,7 @@ void main() {
   const Weights w = weights_at(the_weights(), first_row);
   const uint w_row = min(load_row, p.rows - first_row - 1);
   const bool x_loads = load_row < TILE_N, x_used = x_loads && first_t + load_row < used;
-  const uint64_t x_row = p.x + uint64_t(min(first_t + load_row, used - 1)) * uint64_t(p.x_stride);
+  const uint64_t x_row = p.x + uint64_t(converted_row(min(first_t + load_row, used - 1))) * uint64_t(p.x_stride);
   const uint units = (p.cols + kUnit - 1) / kUnit;
   // Computing: rows tile_row + 16 i of W for rows tile_col + 16 j of x.
   const uint tile_row = lane % 16, tile_col = lane / 16;

@@ -1,13 +1,9 @@
 // The matrix and the rows of x, for kernels that loop over columns. Expects FLAGS and `p` (MatmulPush).
+#include "matmul/experts.glsl"
+#include "matmul/x4.glsl"
 #include "quant/decode.glsl"
 
-Weights the_weights() { return Weights(p.w0, p.w1, p.w2, p.row_bytes0, p.row_bytes1, p.row_bytes2, p.group); }
-
-// Four values of a row of x from `column` on, zero past the last; `row` is the row's address.
-vec4 load_x4(uint64_t row, uint offset, uint column) {
-  if ((FLAGS & kMatmulTail) == 0) return load_f32x4(row, offset + column * 4);
-  if (column >= p.cols) return vec4(0);
-  const vec4 v = load_f32x4(row, offset + column * 4);
-  const uint n = p.cols - column;
-  return vec4(v.x, n > 1 ? v.y : 0, n > 2 ? v.z : 0, n > 3 ? v.w : 0);
+Weights the_weights() {
+  return Weights(plane_address(0), plane_address(1), plane_address(2), p.row_bytes0, p.row_bytes1, p.row_bytes2, p.group);
 }
+

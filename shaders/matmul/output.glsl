@@ -1,14 +1,8 @@
 // What the matmul kernels share: which rows there are, and the end of the computation. Expects FLAGS and `p` (MatmulPush or
 // LinePush).
 #include "activation.glsl"
-#include "rows.glsl"
+#include "matmul/experts.glsl"
 
-// Rows of y that are in use.
-uint used_rows() { return min((FLAGS & kMatmulGather) != 0 ? step_logits(p.step) : step_rows(p.step), p.bucket); }
-// The row of x that row t of y comes from.
-uint source_row(uint t) {
-  return min((FLAGS & kMatmulGather) != 0 ? step_logit_row(p.step, t) : t, p.x_rows - 1);
-}
 
 float finish(float v, uint row) {
   v *= p.scale;
@@ -25,6 +19,6 @@ float finish(float v, uint row) {
 float store_y(uint t, uint row, float v) {
   if ((FLAGS & kMatmulResidual) != 0)
     v = load_f32(p.residual + uint64_t(t) * uint64_t(4 * p.residual_stride), row * 4) + p.residual_scale * v;
-  store_f32(p.y + uint64_t(t) * uint64_t(4 * p.y_stride), row * 4, v);
+  store_f32(p.y + uint64_t(target_row(t)) * uint64_t(4 * p.y_stride), row * 4, v);
   return v;
 }
