@@ -71,7 +71,7 @@ Work work_of(const Engine& engine, const BenchCase& c) {
   if (c.prompt > 0) return {.flops = prefill_flops(model.spec, model.weights, c.prompt, c.depth)};
   // The average row sees half of what is decoded.
   const uint64_t context = c.depth + (c.generated + 1) / 2;
-  const double step = static_cast<double>(step_weight_bytes(model.weights)) +
+  const double step = static_cast<double>(step_weight_bytes(model.spec, model.weights)) +
                       static_cast<double>(c.batch * row_kv_bytes(model.spec, engine.kv().layout(), context));
   return {.bytes = step * c.generated};
 }

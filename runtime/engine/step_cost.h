@@ -8,9 +8,9 @@
 
 namespace lahar {
 
-// Bytes of weights that every step with logits reads: the projections, the norms, the head. Of the embedding only rows are
-// read.
-uint64_t step_weight_bytes(const ModelWeights& weights);
+// Bytes of weights that a step of one row with logits reads: the projections, the norms, the head, and of experts those
+// that a row chooses. Of the embedding only rows are read.
+uint64_t step_weight_bytes(const ModelSpec& spec, const ModelWeights& weights);
 
 // Bytes of keys and values that a row reads which sees `context` tokens, sliding windows considered.
 uint64_t row_kv_bytes(const ModelSpec& spec, const KvPageLayout& layout, uint64_t context);

@@ -79,7 +79,7 @@ TEST_F(StepBenchTest, CostsAreCountedFromTheModel) {
   const auto engine = open({.context = 64});
   ASSERT_TRUE(engine);
   const Model& model = engine->model();
-  const uint64_t bytes = step_weight_bytes(model.weights);
+  const uint64_t bytes = step_weight_bytes(model.spec, model.weights);
   EXPECT_LE(bytes, model.weights.device_bytes);
   EXPECT_GT(bytes, model.weights.device_bytes / 2);
   EXPECT_EQ(row_kv_bytes(model.spec, engine->kv().layout(), 16), engine->kv().layout().page_bytes);
