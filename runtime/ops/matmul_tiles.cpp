@@ -49,6 +49,8 @@ void detail::list_tile_kernels(const gpu::Caps&, std::vector<gpu::KernelDesc>& o
   for (uint16_t f = 0; f < kFormats; ++f)
     for (const uint32_t flags : {0u, kMatmulBias, kMatmulResidual, kMatmulTail})
       out.push_back(describe(static_cast<WeightFormat>(f), flags, with_tile(kTile)));
+  for (const WeightFormat format : {WeightFormat::kQ8_0, WeightFormat::kQ4_K, WeightFormat::kMXFP4})
+    out.push_back(describe(format, kMatmulExperts, with_tile(kTile)));
   for (const uint32_t tile_n : {16u, 32u}) out.push_back(describe(WeightFormat::kQ8_0, 0, with_tile(tile_n)));
 }
 

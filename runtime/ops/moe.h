@@ -84,7 +84,7 @@ struct ExpertsRef {
 //   h = f(gate x_t + b) * (up x_t + b), or f(up x_t + b) without a gate; with clamp > 0 instead
 //       g * sigmoid(alpha * g) * (u + 1) with g = min(gate, clamp), u = up within [-clamp, clamp];
 //   y_t = residual_t + residual_scale * sum over j of w * (down h + b).
-// The order of the sum over j is that of the routes, whatever the form: the same rows give the same result in any company.
+// Deterministic: nothing depends on the order in which a device runs its workgroups.
 struct MoeParams {
   const ExpertsRef* experts = nullptr;
   MoeRoutes routes;

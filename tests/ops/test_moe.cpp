@@ -395,8 +395,11 @@ TEST_F(Moe, WeightsThatAreNoNumbers) {
     for (uint32_t t = 0; t < bucket; ++t)
       for (uint32_t i = 0; i < c.hidden; ++i) {
         const size_t at = size_t{t} * p.y.stride + i;
-        if (t == 1) ASSERT_TRUE(std::isnan(y[at]));
-        else ASSERT_EQ(y[at], expected[at]);
+        if (t == 1) {
+          ASSERT_TRUE(std::isnan(y[at]));
+        } else {
+          ASSERT_EQ(y[at], expected[at]);
+        }
       }
   }
 }

@@ -194,8 +194,8 @@ TEST_F(MoeRoute, LogitsThatAreNoNumbers) {
       EXPECT_EQ(ids.size(), 3u);
       for (const uint32_t id : ids) EXPECT_LT(id, 9u);
       for (uint32_t j = 0; j < 3; ++j) EXPECT_EQ(std::isnan(found.weights[t * 3 + j]), t < 3) << t;
-      if (t == 0) EXPECT_FALSE(ids.contains(4)) << "NaN counts as the lowest";
-      if (t == 3) EXPECT_FALSE(ids.contains(0) || ids.contains(1));
+      EXPECT_FALSE(t == 0 && ids.contains(4)) << "NaN counts as the lowest";
+      EXPECT_FALSE(t == 3 && (ids.contains(0) || ids.contains(1)));
     }
   }
 }
