@@ -13,6 +13,7 @@
 #include "ops/activation.h"
 #include "ops/norm.h"
 #include "ops/rope.h"
+#include "spec_altup.h"
 #include "spec_linear_attention.h"
 #include "spec_mla.h"
 #include "spec_moe.h"
@@ -71,6 +72,7 @@ struct AttentionSpec {
   int32_t rope = -1;                               // index in ModelSpec::ropes; -1: positions are not rotated
   float alibi = 0;                                 // exponent of the last head's slope, times -1 (ALiBi); 0: none
   float clamp = 0;                                 // q, k, v are clamped to [-clamp, clamp] after their bias; 0: not
+  bool keys_as_values = false;                     // v is k before its norm and RoPE
   int32_t kv_source = -1;                          // an earlier layer whose keys and values these are; -1: its own
   ops::QkNorm qk_norm = ops::QkNorm::kNone;        // before RoPE, or after it
   ops::NormKind qk_norm_kind = ops::NormKind::kRms;
@@ -85,6 +87,10 @@ struct FfnSpec {
   ops::Activation activation = ops::Activation::kSilu;
   bool up_bias = false;  // of gate and up
   bool down_bias = false;
+  // Of the gate only what lies above its mean by so many standard deviations is left, as the part above that; a sample's
+  // deviation divides by width - 1.
+  bool sparse = false, sample_deviation = false;
+  float deviations = 0;
 };
 
 // What mixes the tokens of a sequence. All but kAttention and kMla keep a recurrent state instead of keys and values.
@@ -133,6 +139,8 @@ struct ModelSpec {
   bool learned_positions = false;  // positions [context_length, hidden] are added to the embedding
   NormSpec norm;                   // all of the residual stream's norms
   float qk_norm_eps = 1e-6f;
+  AltUpSpec altup;
+  LayerInputsSpec layer_inputs;
   bool tied_head = false;  // the head is the embedding table
   bool head_bias = false;
   float logit_scale = 1;    // factor of the logits

@@ -84,6 +84,9 @@ Error Resolver::wrong_shape(const TensorView& tensor, const Shape& expected) con
                                   ", found " + tensor.shape.to_string()};
 }
 
+// [n, rows, cols], n matrices one behind the other, is one of n * rows rows.
+Shape one_matrix(const Shape& shape) { return shape.rank() == 3 ? Shape{shape[0] * shape[1], shape[2]} : shape; }
+
 Result<MatrixPiece> Resolver::matrix(const std::string& name, uint32_t rows, uint32_t cols, bool transposed,
                                      bool scaled) const {
   LAHAR_ASSIGN(auto packed, find_packed(source_, quantization_, name, rows, cols));
@@ -92,7 +95,7 @@ Result<MatrixPiece> Resolver::matrix(const std::string& name, uint32_t rows, uin
   piece.tensor = source_.find_tensor(weight_of(name));
   if (piece.tensor == nullptr) return missing(weight_of(name));
   const Shape expected = transposed ? Shape{cols, rows} : Shape{rows, cols};
-  if (piece.tensor->shape != expected) return wrong_shape(*piece.tensor, expected);
+  if (one_matrix(piece.tensor->shape) != expected) return wrong_shape(*piece.tensor, expected);
   piece.rows = rows;
   piece.cols = cols;
   piece.transposed = transposed;
@@ -192,13 +195,14 @@ Status Resolver::qkv(const std::string& layer, const LayerSpec& spec, LayerTenso
     LAHAR_TRY(fused_qkv(fused, a, out.qkv));
   } else {
     const std::array<std::pair<std::string_view, uint32_t>, 3> parts{{{n.q, a.heads}, {n.k, a.kv_heads}, {n.v, a.kv_heads}}};
-    for (const auto& [name, heads] : parts)
+    const size_t own = a.kv_source >= 0 ? 1 : a.keys_as_values ? 2 : 3;  // the others are not there
+    for (const auto& [name, heads] : std::span(parts).first(own))
       LAHAR_TRY(
           linear(layer + std::string(name), heads * a.head_dim, spec_.hidden, a.qkv_bias, layout_.scaled_qkv, out.qkv));
   }
   if (a.qk_norm != ops::QkNorm::kNone && a.qk_norm_weight) {
     LAHAR_TRY(qk_norm(layer + std::string(n.q_norm), a.heads, a, out.q_norm));
-    LAHAR_TRY(qk_norm(layer + std::string(n.k_norm), a.kv_heads, a, out.k_norm));
+    if (a.kv_source < 0) LAHAR_TRY(qk_norm(layer + std::string(n.k_norm), a.kv_heads, a, out.k_norm));
   }
   return linear(layer + std::string(n.attention_output), spec_.hidden, a.heads * a.head_dim, a.output_bias,
                 layout_.scaled_attention_output, out.attention_output);
@@ -239,15 +243,27 @@ Result<VectorTensors> Resolver::vector_of(const std::string& prefix, const Vecto
   return VectorTensors{{{tensor, {{0, size}}, size}}, size, role.offset, role.map};
 }
 
+// The last piece's rows become those of the role's runs.
+void select_rows(const MatrixRole& role, LinearTensors& tensors) {
+  uint32_t rows = 0;
+  for (const RowRun& run : role.runs) rows += run.rows;
+  tensors.rows -= role.rows - rows;
+  tensors.pieces.back().rows = rows;
+  tensors.pieces.back().runs = role.runs;
+  if (!role.bias) return;
+  VectorPiece& bias = tensors.bias.pieces.back();
+  tensors.bias.size -= role.rows - rows;
+  bias.size = rows;
+  if (bias.tensor != nullptr) bias.runs = role.runs;
+}
+
 Result<BlockTensors> Resolver::block(const std::string& prefix, const BlockRoles& roles) const {
   BlockTensors out;
   for (const LinearRole& role : roles.linears) {
     LinearTensors& tensors = out.linears.emplace_back();
     for (const MatrixRole& m : role.stacked) {
       LAHAR_TRY(linear(prefix + m.name, m.rows, m.cols, m.bias, false, tensors));
-      if (m.runs.empty()) continue;
-      tensors.pieces.back().runs = m.runs;
-      if (m.bias && tensors.bias.pieces.back().tensor != nullptr) tensors.bias.pieces.back().runs = m.runs;
+      if (!m.runs.empty()) select_rows(m, tensors);
     }
     tensors.keep_type = role.keep_type;
   }

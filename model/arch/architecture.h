@@ -58,7 +58,7 @@ TensorLayout tensor_layout(const Architecture& architecture, const ModelSpec& sp
 
 // One file each.
 extern const Architecture kErnie45Moe, kGlm4Moe, kGraniteMoe, kMiniMaxM2, kMixtral, kOlmoe, kQwen2Moe, kQwen3Moe;
-extern const Architecture kBloom, kCohere, kCohere2, kErnie45, kExaone4, kFalcon, kGemma2, kGemma3, kGlm, kGlm4, kGpt2,
+extern const Architecture kBloom, kCohere, kCohere2, kErnie45, kExaone4, kFalcon, kGemma2, kGemma3, kGemma3n, kGlm, kGlm4, kGpt2,
     kGptNeox, kGranite, kHunyuan, kLlama, kMistral, kMpt, kOlmo2, kPhi3, kQwen2, kQwen3, kSeedOss, kSmolLm3, kStableLm,
     kStarcoder2;
 

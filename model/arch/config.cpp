@@ -80,7 +80,8 @@ uint32_t Config::checked_count(Key key, uint32_t layer, uint32_t least, uint32_t
   if (gguf()) {
     value = source_.gguf()->metadata().per_layer(full_key(key), layer);
   } else {
-    const Json& entry = *find(key);
+    const Json& found = *find(key);
+    const Json& entry = found.is_array() && layer < found.size() ? found[layer] : found;
     if (entry.is_number_unsigned()) value = entry.get<uint64_t>();
     if (entry.is_number_float()) {
       const double real = entry.get<double>();

@@ -43,7 +43,7 @@ class Config {
   // A whole number in [least, most]; required where there is no fallback. GGUF: 0 is "not set" where it is below `least`.
   uint32_t count(Key key, uint32_t least, uint32_t most);
   uint32_t count(Key key, uint32_t least, uint32_t most, uint32_t fallback);
-  // As count, where GGUF may hold an array with one value a layer.
+  // As count, where there may be an array with one value a layer.
   uint32_t layer_count(Key key, uint32_t layer, uint32_t least, uint32_t most);
   uint32_t layer_count(Key key, uint32_t layer, uint32_t least, uint32_t most, uint32_t fallback);
   // Finite and in [least, most]; as count.

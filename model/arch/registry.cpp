@@ -17,7 +17,7 @@ namespace arch {
 namespace {
 
 constexpr const Architecture* kAll[] = {&kBloom,   &kCohere,  &kCohere2,  &kErnie45,   &kExaone4, &kFalcon,  &kGemma2,
-                                        &kGemma3,  &kGlm,     &kGlm4,     &kGpt2,      &kGptNeox, &kGranite, &kHunyuan,
+                                        &kGemma3, &kGemma3n,  &kGlm,     &kGlm4,     &kGpt2,      &kGptNeox, &kGranite, &kHunyuan,
                                         &kLlama,   &kMistral, &kMpt,      &kOlmo2,     &kPhi3,    &kQwen2,   &kQwen3,
                                         &kSeedOss, &kSmolLm3, &kStableLm, &kStarcoder2};
 

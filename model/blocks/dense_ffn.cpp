@@ -2,13 +2,14 @@
 
 #include "blocks/linear.h"
 #include "ops/activation.h"
+#include "ops/altup.h"
 
 namespace lahar {
 
 Status record_ffn_up(const Forward& f, const FfnSpec& spec, const Linear& up, const ops::Activations& normed,
                      const ops::Activations& wide, const ops::Activations& mid, const ops::NormFold* before) {
   const Scratch& s = f.scratch;
-  if (spec.gated && up.parts.size() == 1) {
+  if (spec.gated && !spec.sparse && up.parts.size() == 1) {
     return ops::matmul(f.recorder, {.w = &up.parts[0].matrix,
                                     .x = normed,
                                     .y = mid,
@@ -25,6 +26,9 @@ Status record_ffn_up(const Forward& f, const FfnSpec& spec, const Linear& up, co
   }
   LAHAR_TRY(record_linear(f.recorder, up, normed, wide, f.step, f.precision, spec.gated ? "gate and up" : "up",
                           {.x_norm = before, .x_scratch = s.converted, .tuning = f.tuning}));
+  if (spec.sparse)
+    LAHAR_TRY(
+        ops::cut_below(f.recorder, wide, spec.width, spec.deviations, spec.width - (spec.sample_deviation ? 1 : 0), f.step));
   return ops::activation(f.recorder, {.kind = spec.activation,
                                       .gated = spec.gated,
                                       .x = wide,

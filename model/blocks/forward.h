@@ -11,15 +11,17 @@ namespace lahar {
 
 // Activations of a step; each block says which of them it reads and writes.
 struct Scratch {
-  ops::Activations x;          // [bucket, hidden]: the residual stream
-  ops::Activations normed;     // [bucket, hidden]: input of attention, and of the ffn
-  ops::Activations other;      // [bucket, hidden]: what a post norm reads
-  ops::Activations wide;       // [bucket, max(q + k + v, gate + up)]
-  ops::Activations q;          // [bucket, heads * head_dim]
-  ops::Activations mid;        // [bucket, max(heads * head_dim, ffn width)]: input of the projections back to hidden
-  gpu::BufferRange converted;  // x of a product, in the type that its kernel wants
-  gpu::BufferRange attention;  // partial results of the split decode
-  gpu::BufferRange block;      // what blocks of other kinds than attention and the dense ffn need: BlockKind::scratch_bytes
+  ops::Activations x;             // [bucket, hidden]: the residual stream
+  ops::Activations normed;        // [bucket, hidden]: input of attention, and of the ffn
+  ops::Activations other;         // [bucket, hidden]: what a post norm reads
+  ops::Activations wide;          // [bucket, max(q + k + v, gate + up)]
+  ops::Activations q;             // [bucket, heads * head_dim]
+  ops::Activations mid;           // [bucket, max(heads * head_dim, ffn width)]: input of the projections back to hidden
+  ops::Activations streams;       // [bucket, streams * hidden]; empty without AltUp
+  ops::Activations layer_inputs;  // [bucket, layers * width]; empty without them
+  gpu::BufferRange converted;     // x of a product, in the type that its kernel wants
+  gpu::BufferRange attention;     // partial results of the split decode
+  gpu::BufferRange block;  // what blocks of other kinds than attention and the dense ffn need: BlockKind::scratch_bytes
 };
 
 // Norms of the residual stream before and after a block that its products compute; null: they are done already.
@@ -43,7 +45,7 @@ struct Forward {
 Status record_norm(const Forward& f, const NormWeights& weights, const ops::Activations& x, const ops::Activations& y,
                    std::string_view label);
 // The end of a block: x += multiplier * (W input), through `other` and the post norm where the layer has one.
-Status record_output(const Forward& f, const Linear& projection, const ops::Activations& input,
-                     const NormWeights* post_norm, float multiplier, const ops::NormFold* after, std::string_view label);
+Status record_output(const Forward& f, const Linear& projection, const ops::Activations& input, const NormWeights* post_norm,
+                     float multiplier, const ops::NormFold* after, std::string_view label);
 
 }  // namespace lahar

@@ -26,7 +26,10 @@ bool takes_norm(const Forward& f, const Linear& linear, const ops::NormFold* x_n
   return true;
 }
 
-bool is_plain_rms(const ModelSpec& spec) { return spec.norm.kind == ops::NormKind::kRms && !spec.norm.bias; }
+// Nothing but products lies between the norms, and they are RMSNorms without biases.
+bool is_plain_rms(const ModelSpec& spec) {
+  return spec.norm.kind == ops::NormKind::kRms && !spec.norm.bias && spec.altup.streams == 0 && spec.layer_inputs.width == 0;
+}
 
 }  // namespace
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "blocks/altup.h"
 #include "blocks/attention.h"
 #include "blocks/dense_ffn.h"
 #include "blocks/linear.h"
@@ -18,7 +19,7 @@ uint64_t aligned(uint64_t bytes) { return (bytes + kAlignment - 1) / kAlignment 
 
 // Widths in floats of what Scratch holds.
 struct Widths {
-  uint32_t hidden = 0, wide = 0, q = 0, mid = 0;
+  uint32_t hidden = 0, wide = 0, q = 0, mid = 0, streams = 0, layer_inputs = 0;
   uint64_t converted_bytes = 0, attention_bytes = 0, block_bytes = 0;
 };
 
@@ -42,7 +43,9 @@ Widths widths_of(const gpu::Caps& caps, const ModelSpec& spec, const Transformer
       if (kind->widest_input != nullptr) widest = std::max(widest, kind->widest_input(layer));
     }
   }
-  w.mid = std::max(w.mid, w.q);
+  w.mid = std::max({w.mid, w.q, stride_of(altup_mid(spec))});
+  w.wide = std::max(w.wide, stride_of(altup_wide(spec)));
+  w.streams = streams_width(spec), w.layer_inputs = stride_of(layer_inputs_width(spec));
   w.converted_bytes = ops::matmul_scratch_bytes(std::max({w.hidden, w.mid, stride_of(widest)}), options.max_bucket);
   return w;
 }
@@ -51,8 +54,8 @@ uint64_t activation_bytes(uint32_t rows, uint32_t stride) { return aligned(uint6
 
 uint64_t memory_bytes(const Widths& w, uint32_t rows) {
   return 3 * activation_bytes(rows, w.hidden) + activation_bytes(rows, w.wide) + activation_bytes(rows, w.q) +
-         activation_bytes(rows, w.mid) + aligned(w.converted_bytes) + aligned(w.block_bytes) +
-         aligned(std::max<uint64_t>(w.attention_bytes, 16));
+         activation_bytes(rows, w.mid) + activation_bytes(rows, w.streams) + activation_bytes(rows, w.layer_inputs) +
+         aligned(w.converted_bytes) + aligned(w.block_bytes) + aligned(std::max<uint64_t>(w.attention_bytes, 16));
 }
 
 uint64_t logits_bytes(const ModelSpec& spec, const TransformerOptions& options) {
@@ -117,6 +120,8 @@ Result<std::unique_ptr<Transformer>> Transformer::create(gpu::Device& device, co
   Scratch& s = t->scratch_;
   s.x = take(w.hidden), s.normed = take(w.hidden), s.other = take(w.hidden);
   s.wide = take(w.wide), s.q = take(w.q), s.mid = take(w.mid);
+  if (w.streams > 0) s.streams = take(w.streams);
+  if (w.layer_inputs > 0) s.layer_inputs = take(w.layer_inputs);
   s.converted = {t->memory_, offset, w.converted_bytes};
   offset += aligned(w.converted_bytes);
   s.block = {t->memory_, offset, w.block_bytes};
@@ -150,8 +155,9 @@ Status Transformer::record_embedding(gpu::Recorder& recorder, const ops::StepRef
                                   .scale = spec_.embedding_scale,
                                   .y = scratch_.x,
                                   .step = step}));
-  if (!spec_.embedding_norm) return {};
-  return record_norm(forward(recorder, step), weights_.embedding_norm, scratch_.x, scratch_.x, "embedding norm");
+  const Forward f = forward(recorder, step);
+  if (spec_.embedding_norm) LAHAR_TRY(record_norm(f, weights_.embedding_norm, scratch_.x, scratch_.x, "embedding norm"));
+  return record_streams(f);
 }
 
 // Where the mixer reads: its norm, or x itself.
@@ -186,20 +192,26 @@ Status Transformer::record_layer(gpu::Recorder& recorder, const ops::StepRef& st
   const Scratch& s = scratch_;
   recorder.set_scope("L" + std::to_string(index) + " ");
 
+  LAHAR_TRY(record_layer_begin(f, weights));
   const ops::NormFold* before_ffn = folds_->before_ffn(f, index);
   LAHAR_TRY(record_mixer(f, index, memory, {folds_->before_attention(f, index), before_ffn}));
 
+  LAHAR_TRY(record_laurel(f, weights, s.normed));
+
   const BlockNorms norms{before_ffn, folds_->before_attention(f, index + 1)};
-  if (layer.ffn_kind == FfnKind::kNone) return {};
-  if (layer.parallel) return record_ffn(f, index, layer.shared_norm ? s.normed : s.other, memory, {});
-  if (!layer.pre_ffn_norm) return record_ffn(f, index, s.x, memory, norms);
-  if (before_ffn == nullptr) LAHAR_TRY(record_norm(f, weights.pre_ffn, s.x, s.normed, "ffn norm"));
-  return record_ffn(f, index, s.normed, memory, norms);
+  if (layer.parallel) {
+    LAHAR_TRY(record_ffn(f, index, layer.shared_norm ? s.normed : s.other, memory, {}));
+  } else if (layer.ffn_kind != FfnKind::kNone) {
+    if (layer.pre_ffn_norm && before_ffn == nullptr) LAHAR_TRY(record_norm(f, weights.pre_ffn, s.x, s.normed, "ffn norm"));
+    LAHAR_TRY(record_ffn(f, index, layer.pre_ffn_norm ? s.normed : s.x, memory, norms));
+  }
+  return record_layer_end(f, index);
 }
 
 Status Transformer::record_head(gpu::Recorder& recorder, const ops::StepRef& step, bool all_rows) const {
   recorder.set_scope("");
   const Forward f = forward(recorder, step);
+  LAHAR_TRY(record_merge(f));
   const ops::NormFold* fold = folds_->before_attention(f, layers());
   if (fold == nullptr) LAHAR_TRY(record_norm(f, weights_.final_norm, scratch_.x, scratch_.normed, "final norm"));
   const ops::StepRef rows{step.state, all_rows ? step.bucket : std::min(step.bucket, options_.max_logit_rows)};

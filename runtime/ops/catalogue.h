@@ -20,6 +20,7 @@ void list_norm_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>& out)
 void list_rope_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>& out);
 void list_attention_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>& out);
 void list_activation_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>& out);
+void list_altup_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>& out);
 void list_causal_conv_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>& out);
 void list_ssm_gate_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>& out);
 void list_ssm_scan_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>& out);

@@ -4,50 +4,12 @@
 #include <cmath>
 #include <cstdlib>
 
-#include "span_values.h"
-#include "weight_reader.h"
+#include "reference_altup.h"
+#include "reference_moe.h"
 
 namespace lahar::test {
 
 namespace {
-
-using Row = std::vector<double>;
-
-#define ORDIE(expr)                 \
-  do {                              \
-    if (!(expr).ok()) std::abort(); \
-  } while (false)
-
-std::vector<float> vector_of(const VectorTensors& tensors) {
-  std::vector<float> values;
-  ORDIE(read_vector(tensors, values));
-  return values;
-}
-
-// [rows, cols] of a plan's matrices, with scales and `scale` applied.
-std::vector<float> matrix_of(const WeightPlan::Data& data, const LinearPlan& linear) {
-  std::vector<float> out;
-  for (const MatrixPlan& part : linear.parts) {
-    for (const RowSpan& span : row_spans(part, 1 << 16)) {
-      std::vector<float> values;
-      ORDIE(span_values(data, part, span, values));
-      for (float& v : values) v *= part.scale;
-      out.insert(out.end(), values.begin(), values.end());
-    }
-  }
-  return out;
-}
-
-Row apply(const std::vector<float>& w, const std::vector<float>& bias, const Row& x) {
-  const size_t rows = w.size() / x.size();
-  Row y(rows);
-  for (size_t r = 0; r < rows; ++r) {
-    double sum = bias.empty() ? 0 : bias[r];
-    for (size_t c = 0; c < x.size(); ++c) sum += double{w[r * x.size() + c]} * x[c];
-    y[r] = sum;
-  }
-  return y;
-}
 
 struct Norm {
   NormSpec spec;
@@ -75,11 +37,28 @@ struct Norm {
   }
 };
 
-void rms(double* x, size_t size, const float* weight, double eps) {
-  double square = 0;
-  for (size_t i = 0; i < size; ++i) square += x[i] * x[i];
-  const double inverse = 1 / std::sqrt(square / static_cast<double>(size) + eps);
-  for (size_t i = 0; i < size; ++i) x[i] *= inverse * weight[i];
+// A norm of q or k, over each head or over all of them; weights, and biases behind them, of one head or of all.
+void norm_heads(const AttentionSpec& a, Row& x, size_t first, size_t heads, const std::vector<float>& weight, double eps) {
+  const size_t size = heads * a.head_dim, span = a.qk_norm == ops::QkNorm::kFull ? size : a.head_dim;
+  const size_t own = a.qk_norm == ops::QkNorm::kPerHead ? a.head_dim : size;
+  for (size_t from = 0; from < size; from += span) {
+    double mean = 0, square = 0;
+    for (size_t i = from; i < from + span; ++i) mean += x[first + i] / static_cast<double>(span);
+    if (a.qk_norm_kind == ops::NormKind::kRms) mean = 0;
+    for (size_t i = from; i < from + span; ++i) square += std::pow(x[first + i] - mean, 2) / static_cast<double>(span);
+    for (size_t i = from; i < from + span; ++i) {
+      x[first + i] = (x[first + i] - mean) / std::sqrt(square + eps);
+      if (!weight.empty()) x[first + i] *= weight[i % own];
+      if (a.qk_norm_bias) x[first + i] += weight[own + i % own];
+    }
+  }
+}
+
+double alibi_slope(const AttentionSpec& a, size_t head) {
+  double power = 1;
+  while (2 * power <= a.heads) power *= 2;
+  const auto h = static_cast<double>(head);
+  return std::exp2(-a.alibi * (h < power ? h + 1 : h - power + 0.5) / power);
 }
 
 void rotate(const RopeSpec& rope, double* head, size_t position) {
@@ -95,27 +74,14 @@ void rotate(const RopeSpec& rope, double* head, size_t position) {
   }
 }
 
-double activate(ops::Activation kind, double x) {
-  switch (kind) {
-    case ops::Activation::kNone: return x;
-    case ops::Activation::kSilu: return x / (1 + std::exp(-x));
-    case ops::Activation::kGeluTanh:
-      return x / 2 * (1 + std::tanh(std::sqrt(2 / std::acos(-1.0)) * (x + 0.044715 * x * x * x)));
-    case ops::Activation::kGelu: return x / 2 * (1 + std::erf(x / std::sqrt(2.0)));
-    case ops::Activation::kRelu: return std::max(x, 0.0);
-    case ops::Activation::kReluSquared: return std::max(x, 0.0) * std::max(x, 0.0);
-    case ops::Activation::kSigmoid: return 1 / (1 + std::exp(-x));
-    case ops::Activation::kTanh: return std::tanh(x);
-  }
-  return x;
-}
-
 struct Layer {
   const LayerSpec& spec;
   const ModelSpec& model;
+  MoeLayer experts;
+  AltUpLayer altup;
   Norm pre_attention, post_attention, pre_ffn, post_ffn;
-  std::vector<float> qkv, qkv_bias, out, out_bias, up, up_bias, down, down_bias, q_norm, k_norm;
-  std::vector<Row> keys, values;
+  std::vector<float> qkv, qkv_bias, out, out_bias, up, up_bias, down, down_bias, q_norm, k_norm, sinks;
+  std::vector<Row> own_keys, own_values;
 
   Layer(const ModelSpec& m, size_t index, const WeightPlan::Data& data) : spec(m.layers[index]), model(m) {
     const LayerTensors& t = data.tensors.layers[index];
@@ -128,27 +94,50 @@ struct Layer {
     out = matrix_of(data, p.attention_output), out_bias = vector_of(t.attention_output.bias);
     up = matrix_of(data, p.up), up_bias = vector_of(t.up.bias);
     down = matrix_of(data, p.down), down_bias = vector_of(t.down.bias);
-    q_norm = vector_of(t.q_norm), k_norm = vector_of(t.k_norm);
+    q_norm = vector_of(t.q_norm), k_norm = vector_of(t.k_norm), sinks = vector_of(t.sinks);
+    experts = MoeLayer(m, index, data);
+    altup = AltUpLayer(m, index, data);
   }
 
-  Row attention(const Row& x, size_t position) {
+  // q, k, v of one row; only q where keys and values are another layer's.
+  Row project(const Row& x, size_t position) const {
     const AttentionSpec& a = spec.attention;
     Row all = apply(qkv, qkv_bias, x);
     const size_t q_size = a.heads * a.head_dim, k_size = a.kv_heads * a.head_dim;
-    if (a.qk_norm == ops::QkNorm::kFull) {
-      rms(all.data(), q_size, q_norm.data(), model.qk_norm_eps);
-      rms(all.data() + q_size, k_size, k_norm.data(), model.qk_norm_eps);
+    const size_t rotated = a.heads + (a.kv_source < 0 ? a.kv_heads : 0);
+    if (a.keys_as_values) all.insert(all.end(), all.begin() + q_size, all.end());
+    if (a.clamp > 0)
+      for (double& v : all) v = std::clamp(v, -double{a.clamp}, double{a.clamp});
+    const auto rotate_all = [&] {
+      if (a.rope >= 0)
+        for (size_t h = 0; h < rotated; ++h) rotate(model.ropes[a.rope], all.data() + h * a.head_dim, position);
+    };
+    if (a.qk_norm_after_rope) rotate_all();
+    if (a.qk_norm != ops::QkNorm::kNone) {
+      norm_heads(a, all, 0, a.heads, q_norm, model.qk_norm_eps);
+      if (a.kv_source < 0) norm_heads(a, all, q_size, a.kv_heads, k_norm, model.qk_norm_eps);
     }
-    for (size_t h = 0; h < a.heads + a.kv_heads; ++h) {
-      double* head = all.data() + h * a.head_dim;
-      if (a.qk_norm == ops::QkNorm::kPerHead)
-        rms(head, a.head_dim, h < a.heads ? q_norm.data() : k_norm.data(), model.qk_norm_eps);
-      if (a.rope >= 0) rotate(model.ropes[a.rope], head, position);
+    if (!a.qk_norm_after_rope) rotate_all();
+    AttentionSpec plain;
+    plain.head_dim = a.head_dim, plain.qk_norm = ops::QkNorm::kPerHead;
+    if (a.value_norm && a.kv_source < 0) norm_heads(plain, all, q_size + k_size, a.kv_heads, {}, model.qk_norm_eps);
+    return all;
+  }
+
+  Row attention(const Row& x, size_t position, std::vector<Layer>& layers) {
+    const AttentionSpec& a = spec.attention;
+    const Row all = project(x, position);
+    const size_t q_size = a.heads * a.head_dim, k_size = a.kv_heads * a.head_dim;
+    if (a.kv_source < 0) {
+      own_keys.emplace_back(all.begin() + q_size, all.begin() + q_size + k_size);
+      own_values.emplace_back(all.begin() + q_size + k_size, all.end());
     }
-    keys.emplace_back(all.begin() + q_size, all.begin() + q_size + k_size);
-    values.emplace_back(all.begin() + q_size + k_size, all.end());
+    const Layer& source = a.kv_source < 0 ? *this : layers[static_cast<size_t>(a.kv_source)];
+    const std::vector<Row>&keys = source.own_keys, &values = source.own_values;
     Row mixed(q_size, 0.0);
-    const size_t first = a.window == 0 || keys.size() <= a.window ? 0 : keys.size() - a.window;
+    size_t first = a.window == 0 || keys.size() <= a.window ? 0 : keys.size() - a.window;
+    if (a.chunk > 0) first = std::max(first, position / a.chunk * a.chunk);
+    const double tuned = 1 + a.temperature * std::log(1 + std::floor((position + 1) / a.temperature_floor));
     for (size_t h = 0; h < a.heads; ++h) {
       const size_t kv = h / (a.heads / a.kv_heads) * a.head_dim;
       Row scores;
@@ -156,11 +145,14 @@ struct Layer {
       for (size_t j = first; j < keys.size(); ++j) {
         double dot = 0;
         for (size_t d = 0; d < a.head_dim; ++d) dot += all[h * a.head_dim + d] * keys[j][kv + d];
-        dot *= a.scale;
+        dot *= a.scale * tuned;
+        if (a.alibi > 0) dot -= alibi_slope(a, h) * static_cast<double>(position - j);
         if (a.softcap > 0) dot = a.softcap * std::tanh(dot / a.softcap);
         scores.push_back(dot);
         largest = std::max(largest, dot);
       }
+      if (a.sinks) largest = std::max(largest, double{sinks[h]});
+      if (a.sinks) sum = std::exp(sinks[h] - largest);
       for (double& s : scores) sum += s = std::exp(s - largest);
       for (size_t j = first; j < keys.size(); ++j)
         for (size_t d = 0; d < a.head_dim; ++d) mixed[h * a.head_dim + d] += scores[j - first] / sum * values[j][kv + d];
@@ -168,24 +160,36 @@ struct Layer {
     return apply(out, out_bias, mixed);
   }
 
+  // What lies above the mean by so many deviations.
+  void cut(Row& h, size_t width) const {
+    double mean = 0, square = 0;
+    for (size_t i = 0; i < width; ++i) mean += h[i] / static_cast<double>(width);
+    for (size_t i = 0; i < width; ++i) square += (h[i] - mean) * (h[i] - mean);
+    const double divisor = static_cast<double>(width) - (spec.ffn.sample_deviation ? 1 : 0);
+    for (size_t i = 0; i < width; ++i) h[i] = std::max(0.0, h[i] - mean - spec.ffn.deviations * std::sqrt(square / divisor));
+  }
+
   Row ffn(const Row& x) const {
+    if (experts.present()) return experts(x);
     Row h = apply(up, up_bias, x);
     const size_t width = spec.ffn.width;
+    if (spec.ffn.sparse) cut(h, width);
     for (size_t i = 0; i < width; ++i) h[i] = activate(spec.ffn.activation, h[i]) * (spec.ffn.gated ? h[width + i] : 1);
     h.resize(width);
     return apply(down, down_bias, h);
   }
 
-  void operator()(Row& x, size_t position) {
+  void operator()(Row& x, size_t position, std::vector<Layer>& layers) {
     const double m = spec.residual_multiplier;
     const Row normed = pre_attention(x);
-    const Row attended = post_attention(attention(normed, position));
+    const Row attended = post_attention(attention(normed, position, layers));
     if (spec.parallel) {
       const Row fed = ffn(spec.shared_norm ? normed : pre_ffn(x));
       for (size_t i = 0; i < x.size(); ++i) x[i] += m * (attended[i] + fed[i]);
       return;
     }
     for (size_t i = 0; i < x.size(); ++i) x[i] += m * attended[i];
+    if (altup.present()) altup.laurel(normed, x);
     const Row fed = post_ffn(ffn(pre_ffn(x)));
     for (size_t i = 0; i < x.size(); ++i) x[i] += m * fed[i];
   }
@@ -201,6 +205,9 @@ Result<std::vector<double>> reference_logits(const ModelSource&, const ModelSpec
   const std::vector<float> head_bias = vector_of(data.tensors.head.bias);
   Norm final_norm;
   final_norm.take(spec.norm, data.tensors.final_norm);
+  Norm embedding_norm;
+  embedding_norm.take(spec.norm, data.tensors.embedding_norm);
+  const AltUpModel altup(spec, data);
   std::vector<Layer> layers;
   for (size_t i = 0; i < spec.layers.size(); ++i) layers.emplace_back(spec, i, data);
   std::vector<double> logits;
@@ -212,7 +219,15 @@ Result<std::vector<double>> reference_logits(const ModelSource&, const ModelSpec
       x[i] = double{embedding[tokens[t] * x.size() + i]} * spec.embedding_scale;
       if (spec.learned_positions) x[i] += positions[t * x.size() + i];
     }
-    for (Layer& layer : layers) layer(x, t);
+    x = embedding_norm(x);
+    const Row inputs = altup.inputs(tokens[t], x);
+    std::vector<Row> streams = altup.expand(x);
+    for (size_t i = 0; i < layers.size(); ++i) {
+      if (!streams.empty()) x = layers[i].altup.predict(streams);
+      layers[i](x, t, layers);
+      layers[i].altup.end(i, inputs, streams, x);
+    }
+    if (!streams.empty()) x = altup.merge(streams);
     Row y = apply(head, head_bias, final_norm(x));
     for (double& v : y) {
       v *= spec.logit_scale;

@@ -1,0 +1,13 @@
+// The tensors of AltUp and of inputs that layers have of their own, by the indices of spec_altup.h.
+#pragma once
+
+#include "arch/architecture.h"
+
+namespace lahar::arch {
+
+LayerRoles altup_layer_roles(const ModelSpec& spec, uint32_t layer, const ModelSource& source);
+BlockRoles altup_extra_roles(const ModelSpec& spec, const ModelSource& source);
+// The most rows that a table of that name has; 0: there is none.
+uint32_t table_rows(const ModelSource& source, std::string_view name);
+
+}  // namespace lahar::arch
