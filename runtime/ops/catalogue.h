@@ -25,6 +25,10 @@ void list_causal_conv_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc
 void list_ssm_gate_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>& out);
 void list_ssm_scan_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>& out);
 void list_moe_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>& out);
+void list_gate_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>& out);
+void list_delta_net_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>& out);
+void list_rwkv_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>& out);
+void list_rwkv7_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>& out);
 void list_sample_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>& out);
 
 }  // namespace lahar::ops

@@ -1,0 +1,204 @@
+// The gated delta rule and its norm against float64: several runs with states of their own, head groupings, dims with tails.
+#include "ops/delta_net.h"
+#include "ops/state_test.h"
+
+namespace lahar::test {
+namespace {
+
+constexpr double kError = 1e-11;  // of fp32 against float64, over the mean square
+
+double sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
+
+struct Case {
+  uint32_t key_heads = 2, value_heads = 4, key_dim = 16, value_dim = 16;
+  std::vector<TestRun> runs{{5, 1, 2}};
+  uint32_t spare = 0;
+  bool tiled = false;
+};
+
+class Rig {
+ public:
+  Rig(gpu::Device& device, const Case& c)
+      : case_(c),
+        device_(device),
+        step_(make_step(c.runs, c.spare)),
+        states_(device, 5, c.value_heads * c.key_dim * c.value_dim, 7) {
+    const auto bucket = static_cast<uint32_t>(step_.rows.size());
+    width_ = 2 * c.key_heads * c.key_dim + c.value_heads * c.value_dim;
+    stride_ = width_ + 8, y_stride_ = c.value_heads * c.value_dim + 4;
+    qkv_ = random_floats(size_t{bucket} * width_, 1);
+    gates_ = random_floats(size_t{bucket} * 2 * c.value_heads, 2, -3, 3);
+    decay_ = random_floats(c.value_heads, 3, -2, 0), bias_ = random_floats(c.value_heads, 4);
+    step_ref_ = step_.upload(device);
+    qkv_buffer_ = to_device(device, padded_rows(qkv_, bucket, width_, stride_), "qkv");
+    gates_buffer_ = to_device(device, padded_rows(gates_, bucket, 2 * c.value_heads, 2 * c.value_heads + 4), "gates");
+    decay_buffer_ = to_device(device, decay_, "decay"), bias_buffer_ = to_device(device, bias_, "bias");
+    y_ = make_output(device, uint64_t{bucket} * y_stride_ * 4);
+  }
+
+  ops::DeltaNetParams params() const {
+    return {.qkv = {qkv_buffer_, stride_},
+            .gates = {gates_buffer_, 2 * case_.value_heads + 4},
+            .y = {y_.range(), y_stride_},
+            .key_heads = case_.key_heads,
+            .value_heads = case_.value_heads,
+            .key_dim = case_.key_dim,
+            .value_dim = case_.value_dim,
+            .tiled = case_.tiled,
+            .decay = decay_buffer_,
+            .bias = bias_buffer_,
+            .state = states_.ref(),
+            .step = step_ref_,
+            .label = "delta net"};
+  }
+
+  // One head of one run: its rows of y, and the state after them.
+  void reference(const TestRun& run, uint32_t first_row, uint32_t head, std::vector<double>& state,
+                 std::vector<double>& y) const {
+    const Case& c = case_;
+    const uint32_t key_head = c.tiled ? head % c.key_heads : head / (c.value_heads / c.key_heads);
+    double* s = state.data() + size_t{head} * c.key_dim * c.value_dim;
+    for (uint32_t t = first_row; t < first_row + run.rows; ++t) {
+      const float* row = &qkv_[size_t{t} * width_];
+      const float *q = row + key_head * c.key_dim, *k = q + c.key_heads * c.key_dim;
+      const float* v = row + 2 * c.key_heads * c.key_dim + head * c.value_dim;
+      double q2 = 1e-6, k2 = 1e-6;
+      for (uint32_t i = 0; i < c.key_dim; ++i) q2 += double{q[i]} * q[i], k2 += double{k[i]} * k[i];
+      const double q_scale = 1 / std::sqrt(q2 * c.key_dim), k_scale = 1 / std::sqrt(k2);
+      const float* gates = &gates_[size_t{t} * 2 * c.value_heads];
+      const double alpha = double{gates[c.value_heads + head]} + bias_[head];
+      const double g = std::exp(decay_[head] * std::log1p(std::exp(alpha)));
+      for (uint32_t j = 0; j < c.value_dim; ++j) {
+        double* cells = s + size_t{j} * c.key_dim;
+        double seen = 0, read = 0;
+        for (uint32_t i = 0; i < c.key_dim; ++i) cells[i] *= g, seen += cells[i] * k[i] * k_scale;
+        const double change = sigmoid(gates[head]) * (v[j] - seen);
+        for (uint32_t i = 0; i < c.key_dim; ++i) cells[i] += change * k[i] * k_scale, read += cells[i] * q[i] * q_scale;
+        y[size_t{t} * c.value_heads * c.value_dim + head * c.value_dim + j] = read;
+      }
+    }
+  }
+
+  void check() const {
+    const uint32_t used = step_.state.n_rows, width = case_.value_heads * case_.value_dim;
+    std::vector<double> y(size_t{used} * width);
+    std::vector<std::pair<uint32_t, std::vector<double>>> written;
+    uint32_t row = 0;
+    for (const TestRun& run : case_.runs) {
+      std::vector<double> state = states_.initial(run.read);
+      for (uint32_t head = 0; head < case_.value_heads; ++head) reference(run, row, head, state, y);
+      if (run.write != params::kNoState) written.emplace_back(run.write, state);
+      row += run.rows;
+    }
+    const std::vector<float> got = dense_rows(device_, y_, used, width, y_stride_);
+    ASSERT_EQ(got.size(), y.size());
+    EXPECT_LE(error_of(got.data(), y), kError);
+    states_.expect(written, kError);
+  }
+
+  std::vector<const gpu::Buffer*> buffers() const {
+    return {&qkv_buffer_, &gates_buffer_, &decay_buffer_, &bias_buffer_, &y_.buffer, &step_.buffer, &states_.buffer()};
+  }
+
+ private:
+  Case case_;
+  gpu::Device& device_;
+  HostStep step_;
+  TestStates states_;
+  ops::StepRef step_ref_;
+  uint32_t width_ = 0, stride_ = 0, y_stride_ = 0;
+  std::vector<float> qkv_, gates_, decay_, bias_;
+  gpu::Buffer qkv_buffer_, gates_buffer_, decay_buffer_, bias_buffer_;
+  Output y_;
+};
+
+using DeltaNetTest = GpuTest;
+
+void run_case(gpu::Device& device, const Case& c) {
+  SCOPED_TRACE(testing::Message() << "heads " << c.key_heads << "/" << c.value_heads << " dims " << c.key_dim << "/"
+                                  << c.value_dim << " tiled " << c.tiled << " runs " << c.runs.size());
+  Rig rig(device, c);
+  run(device, [&](gpu::Recorder& recorder) { return ops::delta_net(recorder, rig.params()); });
+  rig.check();
+}
+
+TEST_F(DeltaNetTest, OneToken) { run_case(device(), {.runs = {{1, 3, 0}}}); }
+
+TEST_F(DeltaNetTest, RunsOfEveryKind) {
+  const std::vector<TestRun> runs{{1, params::kNoState, 1}, {37, 2, 3}, {1, 0, params::kNoState}, {8, params::kNoState, 4}};
+  for (const bool tiled : {false, true}) run_case(device(), {.runs = runs, .spare = 3, .tiled = tiled});
+}
+
+TEST_F(DeltaNetTest, DimsAndHeads) {
+  run_case(device(), {.key_heads = 1, .value_heads = 3, .key_dim = 24, .value_dim = 20});
+  run_case(device(), {.key_heads = 3, .value_heads = 3, .key_dim = 4, .value_dim = 36});
+  run_case(device(), {.key_heads = 1, .value_heads = 2, .key_dim = 128, .value_dim = 128, .runs = {{21, 0, 1}, {1, 2, 3}}});
+}
+
+TEST_F(DeltaNetTest, DeclaresWhatItTouches) {
+  Rig rig(device(), {.runs = {{2, 0, 1}, {1, params::kNoState, 2}}, .spare = 2});
+  prove_hazards(
+      device(), [&](gpu::Recorder& recorder) { return ops::delta_net(recorder, rig.params()); }, rig.buffers());
+}
+
+TEST_F(DeltaNetTest, RefusesShapesThatDoNotFit) {
+  Rig rig(device(), {});
+  gpu::Recorder recorder(device());
+  EXPECT_TRUE(ops::delta_net(recorder, rig.params()).ok());
+  const auto refused = [&](auto&& change) {
+    ops::DeltaNetParams p = rig.params();
+    change(p);
+    EXPECT_FALSE(ops::delta_net(recorder, p).ok());
+  };
+  refused([](auto& p) { p.key_dim = 18; });
+  refused([](auto& p) { p.key_heads = 3; });
+  refused([](auto& p) { p.value_dim = 64; });
+  refused([](auto& p) { p.state_offset = 32; });
+  refused([](auto& p) { p.state.slots = 0; });
+}
+
+void norm_case(gpu::Device& device, uint32_t heads, uint32_t dim, uint32_t bucket, uint32_t used) {
+  SCOPED_TRACE(testing::Message() << "heads " << heads << " dim " << dim);
+  const uint32_t width = heads * dim, stride = width + 4;
+  const std::vector<float> x = random_floats(size_t{bucket} * width, 1),
+                           gate = random_floats(size_t{bucket} * width, 2, -4, 4);
+  const std::vector<float> weight = random_floats(dim, 3);
+  HostStep step(bucket, used);
+  const ops::StepRef ref = step.upload(device);
+  const gpu::Buffer x_buffer = to_device(device, x, "x"), weight_buffer = to_device(device, weight, "weight");
+  const gpu::Buffer gate_buffer = to_device(device, padded_rows(gate, bucket, width, stride), "gate");
+  const Output y = make_output(device, uint64_t{bucket} * stride * 4);
+  const auto record = [&](gpu::Recorder& recorder) {
+    return ops::gated_norm(recorder, {.x = {x_buffer, width},
+                                      .gate = {gate_buffer, stride},
+                                      .y = {y.range(), stride},
+                                      .heads = heads,
+                                      .dim = dim,
+                                      .weight = weight_buffer,
+                                      .step = ref,
+                                      .label = "gated norm"});
+  };
+  run(device, record);
+  std::vector<double> expected;
+  for (uint32_t t = 0; t < used; ++t)
+    for (uint32_t head = 0; head < heads; ++head) {
+      const size_t at = size_t{t} * width + head * dim;
+      double squares = 0;
+      for (uint32_t i = 0; i < dim; ++i) squares += double{x[at + i]} * x[at + i] / dim;
+      for (uint32_t i = 0; i < dim; ++i)
+        expected.push_back(x[at + i] / std::sqrt(squares + 1e-6) * weight[i] * gate[at + i] * sigmoid(gate[at + i]));
+    }
+  const std::vector<float> got = dense_rows(device, y, used, width, stride);
+  ASSERT_EQ(got.size(), expected.size());
+  EXPECT_LE(error_of(got.data(), expected), kError);
+  const gpu::Buffer* buffers[] = {&x_buffer, &gate_buffer, &weight_buffer, &y.buffer, &step.buffer};
+  prove_hazards(device, record, buffers);
+}
+
+TEST_F(DeltaNetTest, GatedNorm) {
+  norm_case(device(), 3, 20, 4, 3);
+  norm_case(device(), 13, 128, 2, 2);
+}
+
+}  // namespace
+}  // namespace lahar::test
