@@ -241,6 +241,7 @@ Status Planner::plan() {
       LAHAR_TRY(count_norm(*norm));
     LAHAR_TRY(count_vector(layer.q_norm));
     LAHAR_TRY(count_vector(layer.k_norm));
+    LAHAR_TRY(count_vector(layer.sinks));
     LAHAR_TRY(block(layer.mixer, plan.mixer));
     LAHAR_TRY(block(layer.ffn, plan.ffn));
     data_.layers.push_back(std::move(plan));

@@ -204,6 +204,7 @@ Status Resolver::qkv(const std::string& layer, const LayerSpec& spec, LayerTenso
     LAHAR_TRY(qk_norm(layer + std::string(n.q_norm), a.heads, a, out.q_norm));
     if (a.kv_source < 0) LAHAR_TRY(qk_norm(layer + std::string(n.k_norm), a.kv_heads, a, out.k_norm));
   }
+  if (a.sinks) { LAHAR_ASSIGN(out.sinks, vector(layer + std::string(n.sinks), a.heads)); }
   return linear(layer + std::string(n.attention_output), spec_.hidden, a.heads * a.head_dim, a.output_bias,
                 layout_.scaled_attention_output, out.attention_output);
 }

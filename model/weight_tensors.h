@@ -73,7 +73,7 @@ struct BlockTensors {
 struct LayerTensors {
   NormTensors pre_attention, post_attention, pre_ffn, post_ffn;
   LinearTensors qkv, attention_output, up, down;
-  VectorTensors q_norm, k_norm;
+  VectorTensors q_norm, k_norm, sinks;
   BlockTensors mixer, ffn;
 };
 

@@ -180,6 +180,7 @@ Status Loader::add_layers() {
     LAHAR_TRY(add_linear(plan.qkv, out.qkv));
     LAHAR_TRY(add_vector(tensors.q_norm, out.q_norm));
     LAHAR_TRY(add_vector(tensors.k_norm, out.k_norm));
+    LAHAR_TRY(add_vector(tensors.sinks, out.sinks));
     LAHAR_TRY(add_linear(plan.attention_output, out.attention_output));
     LAHAR_TRY(add_norm(tensors.post_attention, out.post_attention));
     LAHAR_TRY(add_norm(tensors.pre_ffn, out.pre_ffn));

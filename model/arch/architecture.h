@@ -20,6 +20,7 @@ struct TensorNames {
   std::string_view q = "self_attn.q_proj", k = "self_attn.k_proj", v = "self_attn.v_proj", qkv = "";
   // "{}" in a norm's name: one tensor a head, by its number.
   std::string_view q_norm = "self_attn.q_norm", k_norm = "self_attn.k_norm", attention_output = "self_attn.o_proj";
+  std::string_view sinks = "self_attn.sinks";  // in full
   std::string_view gate = "mlp.gate_proj", up = "mlp.up_proj", gate_up = "", down = "mlp.down_proj";
 };
 

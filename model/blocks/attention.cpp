@@ -33,6 +33,8 @@ Status record_attention(const Forward& f, const LayerSpec& layer, const LayerWei
                          .q_norm = weights.q_norm,
                          .k_norm = weights.k_norm,
                          .qk_norm_eps = f.spec.qk_norm_eps,
+                         .temperature = spec.temperature,
+                         .temperature_floor = spec.temperature_floor,
                          .step = f.step,
                          .label = "rope"};
   if (spec.rope >= 0) {
@@ -50,6 +52,9 @@ Status record_attention(const Forward& f, const LayerSpec& layer, const LayerWei
                                         .scale = spec.scale,
                                         .softcap = spec.softcap,
                                         .window = spec.window,
+                                        .chunk = spec.chunk,
+                                        .sinks = weights.sinks,
+                                        .alibi = spec.alibi,
                                         .scratch = s.attention,
                                         .max_context = f.max_context,
                                         .step = f.step,

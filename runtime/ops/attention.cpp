@@ -31,13 +31,15 @@ std::vector<AttentionPath> preferred_paths(const gpu::Caps& caps, const Attentio
 }
 
 Status check(const AttentionParams& p, const gpu::Caps& caps) {
-  const uint32_t rows = p.step.bucket, width = p.heads * p.kv.head_dim;
+  const uint32_t rows = p.step.bucket, width = p.heads * p.kv.head_dim, out_width = p.heads * p.kv.value_dim();
   LAHAR_TRY(check_step(p.label, p.step, caps.max_workgroup_count[2]));
   LAHAR_TRY(check_kv(p.label, p.kv, p.heads));
   LAHAR_TRY(check_rows(p.label, "q", p.q, rows, width));
-  LAHAR_TRY(check_rows(p.label, "out", p.out, rows, width));
-  if (overlaps(rows_of(p.q, rows, width), rows_of(p.out, rows, width))) return invalid(p.label, "out overlaps q");
+  LAHAR_TRY(check_rows(p.label, "out", p.out, rows, out_width));
+  if (overlaps(rows_of(p.q, rows, width), rows_of(p.out, rows, out_width))) return invalid(p.label, "out overlaps q");
   if (!(p.softcap >= 0)) return invalid(p.label, "a negative soft cap");
+  if (!(p.alibi >= 0 && p.alibi <= 1000)) return invalid(p.label, "ALiBi with an exponent that makes no slopes");
+  if (p.sinks) LAHAR_TRY(check_vector(p.label, "sinks", p.sinks, p.heads));
   return {};
 }
 
@@ -46,33 +48,41 @@ Status check(const AttentionParams& p, const gpu::Caps& caps) {
 uint32_t detail::visible_keys(const AttentionParams& p) {
   const uint32_t held = p.kv.address.pages_per_slot * params::kPageTokens;
   uint32_t context = held;
-  for (const uint32_t limit : {p.max_context, p.step.context})
+  for (const uint32_t limit : {p.max_context, p.step.context, p.window, p.chunk})
     if (limit != 0) context = std::min(context, limit);
-  return p.window == 0 ? context : std::min(context, p.window);
+  return context;
 }
 
 params::AttentionPush detail::attention_push(const AttentionParams& p, uint32_t splits) {
   return {.q = p.q.range.address(),
           .y = p.out.range.address(),
           .scratch = p.scratch.address(),
+          .sinks = p.sinks.address(),
           .step = p.step.state.address(),
           .kv = p.kv.address,
           .q_stride = p.q.stride,
           .y_stride = p.out.stride,
           .window = p.window,
+          .chunk = p.chunk,
           .scale = p.scale,
           .softcap = p.softcap,
+          .alibi = p.alibi / static_cast<float>(std::bit_floor(p.heads)),
           .splits = splits};
 }
 
 Ranges detail::attention_reads(const AttentionParams& p) {
   Ranges reads{rows_of(p.q, p.step.bucket, p.heads * p.kv.head_dim), p.step.state, p.kv.segment_table, p.kv.page_table};
   for (const gpu::BufferRange& segment : p.kv.segments) reads.add(segment);
+  if (p.sinks) reads.add(sinks_of(p));
   return reads;
 }
 
 gpu::BufferRange detail::attention_out(const AttentionParams& p) {
-  return rows_of(p.out, p.step.bucket, p.heads * p.kv.head_dim);
+  return rows_of(p.out, p.step.bucket, p.heads * p.kv.value_dim());
+}
+
+gpu::BufferRange detail::sinks_of(const AttentionParams& p) {
+  return p.sinks ? p.sinks.part(0, uint64_t{p.heads} * sizeof(float)) : gpu::BufferRange{};
 }
 
 uint64_t attention_scratch_bytes(const gpu::Caps& caps, uint32_t bucket, uint32_t heads, uint32_t head_dim,
@@ -144,6 +154,21 @@ void list_attention_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>&
     add(256, KvType::kF16, 2, 30, bucket);
   }
   for (const uint32_t group : {1u, 4u}) add(128, KvType::kF16, group, 0, 8);
+  // ALiBi, latents.
+  for (const uint32_t bucket : {1u, 512u}) {
+    AttentionParams p{.heads = 64, .max_context = 4096, .step = {.bucket = bucket}};
+    p.kv.kv_heads = 8, p.kv.head_dim = 64;
+    p.kv.address.pages_per_slot = p.max_context / params::kPageTokens;
+    const auto list = [&] {
+      if (bucket > kDecodeRows) return list_prefill_kernels(caps, p, out);
+      list_decode_kernels(caps, p, out);
+      list_line_kernels(caps, p, out);
+    };
+    p.alibi = 8;
+    list();
+    p.alibi = 0, p.heads = 128, p.kv.kv_heads = 1, p.kv.head_dim = 576, p.kv.shared_dim = 512;
+    list();
+  }
 }
 
 }  // namespace lahar::ops

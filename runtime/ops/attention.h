@@ -7,16 +7,22 @@
 
 namespace lahar::ops {
 
-// For row t of slot s with kv_index i: softmax over keys j in (i - window, i] (window 0: all j <= i) of
-// softcap(scale * q_t . k_j), times v_j. Query head h uses KV head h / (heads / kv_heads).
+// For row t of slot s with kv_index i: softmax over keys j in (i - window, i] (window 0: all j <= i), of i's chunk alone, of
+// softcap(scale * q_t . k_j) + slope_h * (j - i), times v_j; the sum of the softmax has a term exp(sink_h) more. Query head
+// h uses KV head h / (heads / kv_heads). Pages that nobody sees are not read.
 struct AttentionParams {
   Activations q;    // [bucket, heads * head_dim]
-  Activations out;  // [bucket, heads * head_dim]
+  Activations out;  // [bucket, heads * kv.value_dim()]
   uint32_t heads = 0;
   KvRef kv;
   float scale = 1;
-  float softcap = 0;    // 0: none; else softcap * tanh(score / softcap)
-  uint32_t window = 0;  // keys visible, the row's own included; 0: all
+  float softcap = 0;       // 0: none; else softcap * tanh(score / softcap)
+  uint32_t window = 0;     // keys visible, the row's own included; 0: all
+  uint32_t chunk = 0;      // above 0: keys visible are those of the same `chunk` positions, [i - i % chunk, i]
+  gpu::BufferRange sinks;  // fp32 [heads] logits; empty: none
+  // ALiBi's largest exponent, usually 8: slope_h = 2^(-alibi (h + 1) / n) where n is the largest power of two of at most
+  // `heads`, and for heads from n on 2^(-alibi (h - n + 1/2) / n). 0: no slopes.
+  float alibi = 0;
   // fp32 partial results of the split decode: attention_scratch_bytes() bytes.
   gpu::BufferRange scratch;
   uint32_t max_context =

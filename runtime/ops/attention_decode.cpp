@@ -8,11 +8,14 @@ using namespace detail;
 constexpr uint32_t kSplitKeys = 128;      // the fewest that are worth a workgroup
 constexpr uint32_t kDecodeGroups = 1024;  // workgroups that fill any device
 constexpr uint32_t kMaxSplits = 128;      // of a GPU
+// Above so many quads of dims a head is a latent that many query heads share: what counts is how often it is read.
+constexpr uint32_t kWideQuads = 64;
 
 // Lanes of a team: close to eight dims a lane, without idle lanes where the head allows it.
 uint32_t team_size(const gpu::Caps& caps, uint32_t subgroup, uint32_t quads) {
   const uint32_t widest = std::min(subgroup, power_of_two_at_least(quads));
   if (caps.is_cpu()) return widest;  // one team a subgroup, so that addresses of pages are the same for all its lanes
+  if (quads > kWideQuads) return widest;
   const uint32_t ideal = std::min(subgroup, power_of_two_at_least(ceil_div(quads, 2)));
   for (uint32_t team = ideal; team * 4 >= ideal && team > 1; team /= 2)
     if (quads % team == 0) return team;
@@ -22,7 +25,8 @@ uint32_t team_size(const gpu::Caps& caps, uint32_t subgroup, uint32_t quads) {
 // Items that a team computes together: as even shares of a row's as registers allow. An item and its sums take 8 floats a
 // quad of dims.
 uint32_t item_count(const gpu::Caps& caps, const AttentionParams& p, uint32_t lane_quads, uint32_t most) {
-  const uint32_t room = (caps.is_cpu() ? 16 : few_registers(caps) ? 4 : 8) / lane_quads;
+  const bool wide = p.kv.head_dim / 4 > kWideQuads && !caps.is_cpu() && !few_registers(caps);
+  const uint32_t room = (caps.is_cpu() ? 16 : few_registers(caps) ? 4 : wide ? 20 : 8) / lane_quads;
   const uint32_t group = group_of(p), limit = std::clamp(room, 1u, most);
   if (p.step.bucket == 1 || group >= limit) return ceil_div(group, ceil_div(group, limit));
   // Rows of one run follow each other and read the same keys.
@@ -61,14 +65,15 @@ gpu::KernelDesc describe(const AttentionParams& p, const AttentionForm& f) {
                         1,
                         1,
                         {f.subgroups, f.subgroup, f.team, ceil_div(quads, f.team), p.kv.head_dim, group_of(p), f.items,
-                         f.splits > 1 ? 1u : 0u, type_of(p), capped(p)}},
+                         f.splits > 1 ? 1u : 0u, type_of(p), scores_of(p), p.kv.value_dim()}},
           .subgroup_size = f.subgroup};
 }
 
-gpu::KernelDesc describe_merge(const gpu::Caps& caps, uint32_t head_dim) {
-  const uint32_t lanes = subgroups_for(caps, head_dim / 4) * caps.subgroup_size;
-  return {
-      .shader = gpu::ShaderId::attention_merge, .constants = {lanes, 1, 1, {head_dim}}, .subgroup_size = caps.subgroup_size};
+gpu::KernelDesc describe_merge(const gpu::Caps& caps, const AttentionParams& p) {
+  const uint32_t dim = p.kv.value_dim(), lanes = subgroups_for(caps, dim / 4) * caps.subgroup_size;
+  return {.shader = gpu::ShaderId::attention_merge,
+          .constants = {lanes, 1, 1, {dim, scores_of(p)}},
+          .subgroup_size = caps.subgroup_size};
 }
 
 bool can(const gpu::Caps& caps, const AttentionParams& p, const AttentionForm& f) {
@@ -77,7 +82,7 @@ bool can(const gpu::Caps& caps, const AttentionParams& p, const AttentionForm& f
          f.subgroups * f.subgroup <= caps.max_workgroup_invocations && f.team >= 1 && f.team <= f.subgroup &&
          (f.team & (f.team - 1)) == 0 && f.items >= 1 && f.items * ceil_div(quads, f.team) <= 32 && f.splits >= 1 &&
          f.splits <= most_splits(caps, p.step.bucket, visible_keys(p)) && f.keys == 0 &&
-         f.subgroups * (params::kPartialHeader + p.kv.head_dim) * sizeof(float) <= caps.max_shared_memory;
+         f.subgroups * (params::kPartialHeader + p.kv.value_dim()) * sizeof(float) <= caps.max_shared_memory;
 }
 
 void list(const gpu::Caps& caps, const AttentionParams& p, std::vector<AttentionForm>& out) {
@@ -109,7 +114,7 @@ Status detail::record_parts(gpu::Recorder& recorder, const AttentionParams& p, c
   gpu::BufferRange partials;
   if (f.splits > 1) {
     const uint64_t bytes =
-        uint64_t{f.splits} * p.step.bucket * p.heads * (params::kPartialHeader + p.kv.head_dim) * sizeof(float);
+        uint64_t{f.splits} * p.step.bucket * p.heads * (params::kPartialHeader + p.kv.value_dim()) * sizeof(float);
     if (!p.scratch || p.scratch.size < bytes || p.scratch.address() % 16 != 0)
       return invalid(p.label, "scratch needs " + std::to_string(bytes) + " bytes on a base of 16");
     partials = p.scratch.part(0, bytes);
@@ -124,10 +129,10 @@ Status detail::record_parts(gpu::Recorder& recorder, const AttentionParams& p, c
   const params::AttentionPush merge = attention_push(p, f.splits);
   const std::string merge_label = std::string(p.label) + " merge";
   recorder.dispatch({.label = merge_label,
-                     .kernel = device.kernels().get(describe_merge(device.caps(), p.kv.head_dim)),
+                     .kernel = device.kernels().get(describe_merge(device.caps(), p)),
                      .push = gpu::push_bytes(merge),
                      .groups = {p.heads, p.step.bucket, 1},
-                     .reads = Ranges{partials, p.step.state},
+                     .reads = Ranges{partials, p.step.state, sinks_of(p)},
                      .writes = Ranges{out}});
   return {};
 }
@@ -139,7 +144,7 @@ uint32_t detail::most_splits(const gpu::Caps& caps, uint32_t bucket, uint32_t ma
 
 void detail::list_decode_kernels(const gpu::Caps& caps, const AttentionParams& p, std::vector<gpu::KernelDesc>& out) {
   out.push_back(describe(p, make_form(caps, p, narrow_subgroup(caps), p.step.bucket > 1 ? 8 : 4, kSplitKeys)));
-  out.push_back(describe_merge(caps, p.kv.head_dim));
+  out.push_back(describe_merge(caps, p));
 }
 
 }  // namespace lahar::ops

@@ -36,6 +36,7 @@ std::string attention_case(const AttentionParams& p) {
                      std::to_string(p.kv.kv_heads) + "x" + std::to_string(p.kv.head_dim) + ", bucket " +
                      std::to_string(p.step.bucket) + ", context " +
                      std::to_string(detail::power_of_two_at_least(detail::visible_keys(p)));
+  if (p.kv.shares_values()) text += ", " + std::to_string(p.kv.shared_dim) + " are values";
   if (p.softcap > 0) text += ", softcap";
   if (p.precision == Precision::kF32) text += ", f32";
   return text;

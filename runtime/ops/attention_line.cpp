@@ -10,10 +10,11 @@ constexpr uint32_t kMostProducts = 2048, kMostKeys = 64;
 constexpr uint32_t kMostItems = 4;
 constexpr uint64_t kMostParts = 8192;  // of all rows: more would take longer to merge than to compute
 
-// Workgroups for one row and KV head. A window may begin anywhere in its first part.
+// Workgroups for one row and KV head. A window or a chunk may begin anywhere in its first part.
 uint32_t part_count(const AttentionParams& p, uint32_t keys) {
   const uint32_t parts = ceil_div(visible_keys(p), keys);
-  return p.window == 0 || visible_keys(p) < p.window ? parts : parts + 1;
+  const bool begins_anywhere = (p.window != 0 && visible_keys(p) >= p.window) || (p.chunk != 0 && p.chunk % keys != 0);
+  return begins_anywhere ? parts + 1 : parts;
 }
 
 uint32_t products(const AttentionParams& p, const AttentionForm& f) {
@@ -26,7 +27,7 @@ gpu::KernelDesc describe(const AttentionParams& p, const AttentionForm& f) {
                         1,
                         1,
                         {f.subgroup, p.kv.head_dim, group_of(p), f.items, f.keys, p.kv.segments.size() > 1 ? 0u : 1u,
-                         f.splits > 1 ? 1u : 0u, type_of(p), capped(p)}},
+                         f.splits > 1 ? 1u : 0u, type_of(p), scores_of(p), p.kv.value_dim()}},
           .subgroup_size = f.subgroup};
 }
 
@@ -46,6 +47,7 @@ void list(const gpu::Caps& caps, const AttentionParams& p, std::vector<Attention
                      .items = ceil_div(group, ceil_div(group, kMostItems)),
                      .keys = kMostKeys};
   while (form.keys > params::kPageTokens && products(p, form) > kMostProducts) form.keys /= 2;
+  while (form.items > 1 && products(p, form) > kMostProducts) form.items = ceil_div(form.items, 2);
   form.splits = part_count(p, form.keys);
   out.push_back(form);
 }

@@ -1,6 +1,8 @@
 // Inside of attention: what each path offers to attention(), and what the paths share.
 #pragma once
 
+#include <bit>
+
 #include "ops/attention_variants.h"
 #include "ops/kv_helpers.h"
 #include "params_attention.h"
@@ -33,9 +35,13 @@ params::AttentionPush attention_push(const AttentionParams& p, uint32_t splits);
 // What a kernel that computes scores reads.
 Ranges attention_reads(const AttentionParams& p);
 gpu::BufferRange attention_out(const AttentionParams& p);
+gpu::BufferRange sinks_of(const AttentionParams& p);  // empty without
 
 inline uint32_t group_of(const AttentionParams& p) { return p.heads / p.kv.kv_heads; }
 inline uint32_t type_of(const AttentionParams& p) { return static_cast<uint32_t>(p.kv.type); }
-inline uint32_t capped(const AttentionParams& p) { return p.softcap > 0 ? 1 : 0; }
+// The constant SCORES of the kernels (shaders/attention/scores.glsl).
+inline uint32_t scores_of(const AttentionParams& p) {
+  return (p.softcap > 0 ? 1 : 0) + (p.sinks ? 2 : 0) + (p.alibi > 0 ? std::bit_floor(p.heads) << 8 : 0);
+}
 
 }  // namespace lahar::ops::detail

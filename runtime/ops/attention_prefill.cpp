@@ -9,7 +9,10 @@ constexpr uint32_t kTileItems = 32, kTileInvocations = 128;  // of prefill_tile.
 
 gpu::KernelDesc describe_lanes(const AttentionParams& p, const AttentionForm& f) {
   return {.shader = gpu::ShaderId::attention_prefill_lanes,
-          .constants = {f.subgroup, 1, 1, {p.kv.head_dim, group_of(p), f.items, f.keys, type_of(p), capped(p)}},
+          .constants = {f.subgroup,
+                        1,
+                        1,
+                        {p.kv.head_dim, group_of(p), f.items, f.keys, type_of(p), scores_of(p), p.kv.value_dim()}},
           .subgroup_size = f.subgroup};
 }
 
@@ -17,7 +20,10 @@ gpu::KernelDesc describe_lanes(const AttentionParams& p, const AttentionForm& f)
 gpu::KernelDesc describe_tile(const AttentionParams& p, const AttentionForm&) {
   return {.shader = gpu::ShaderId::attention_prefill_tile,
           .constants = {
-              kTileInvocations, 1, 1, {p.kv.head_dim, group_of(p), ceil_div(p.kv.head_dim, 64), type_of(p), capped(p)}}};
+              kTileInvocations,
+              1,
+              1,
+              {p.kv.head_dim, group_of(p), ceil_div(p.kv.value_dim(), 64), type_of(p), scores_of(p), p.kv.value_dim()}}};
 }
 
 // Every run may leave its last tile part empty.
@@ -89,18 +95,18 @@ gpu::CooperativeMatrixShape coop_shape(const gpu::Caps& caps) {
 
 uint32_t coop_shared_bytes(uint32_t head_dim, uint32_t items) {
   const uint32_t chunk4 = kCoopChunk / 4, keys4 = kCoopKeys / 4;
-  const uint32_t an_item = (ceil_div(head_dim, kCoopChunk) * chunk4 + 2) * 8 + (keys4 + 2) * 8 + (chunk4 + 1) * 16 + 64;
+  const uint32_t an_item = (ceil_div(head_dim, kCoopChunk) * chunk4 + 2) * 8 + (keys4 + 2) * 8 + (chunk4 + 1) * 16 + 72;
   return items * an_item + kCoopKeys * (chunk4 + 2) * 8;
 }
 
 gpu::KernelDesc describe_coop(const AttentionParams& p, const AttentionForm& f) {
-  return {
-      .shader = gpu::ShaderId::attention_prefill_coop,
-      .constants = {f.subgroups * f.subgroup,
-                    1,
-                    1,
-                    {p.kv.head_dim, group_of(p), f.items, f.subgroups, f.subgroup, f.m, f.n, f.k, type_of(p), capped(p)}},
-      .subgroup_size = f.subgroup};
+  return {.shader = gpu::ShaderId::attention_prefill_coop,
+          .constants = {f.subgroups * f.subgroup,
+                        1,
+                        1,
+                        {p.kv.head_dim, group_of(p), f.items, f.subgroups, f.subgroup, f.m, f.n, f.k, type_of(p),
+                         scores_of(p), p.kv.value_dim()}},
+          .subgroup_size = f.subgroup};
 }
 
 bool can_coop(const gpu::Caps& caps, const AttentionParams& p, const AttentionForm& f) {

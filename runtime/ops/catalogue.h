@@ -19,6 +19,9 @@ void list_embed_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>& out
 void list_norm_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>& out);
 void list_rope_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>& out);
 void list_attention_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>& out);
+void list_head_product_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>& out);
+void list_mla_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>& out);
+void list_rotate_keys_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>& out);
 void list_activation_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>& out);
 void list_altup_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>& out);
 void list_causal_conv_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>& out);

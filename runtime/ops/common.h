@@ -42,6 +42,10 @@ struct KvRef {
   params::KvAddress address{};  // of one layer
   KvType type = KvType::kF16;
   uint32_t kv_heads = 0, head_dim = 0;
+  uint32_t shared_dim = 0;  // above 0: values are the first shared_dim dims of the keys and are not stored again
+
+  bool shares_values() const { return shared_dim > 0; }
+  uint32_t value_dim() const { return shares_values() ? shared_dim : head_dim; }
 };
 
 enum class Activation : uint32_t {

@@ -6,20 +6,24 @@
 
 namespace lahar::ops::detail {
 
-constexpr uint32_t kMaxHeadDim = 256;
+constexpr uint32_t kMaxHeadDim = 576;
 
 // The kernels trust the address once this holds: every index they read is clamped to its tables.
 inline Status check_kv(std::string_view label, const KvRef& kv, uint32_t heads) {
   const params::KvAddress& a = kv.address;
   if (kv.head_dim < 4 || kv.head_dim > kMaxHeadDim || kv.head_dim % 4 != 0)
-    return invalid(label, "a head_dim of " + std::to_string(kv.head_dim) + " (a multiple of 4 up to 256)");
+    return invalid(label, "a head_dim of " + std::to_string(kv.head_dim) + " (a multiple of 4 up to " +
+                              std::to_string(kMaxHeadDim) + ")");
+  if (kv.shares_values() && (kv.shared_dim >= kv.head_dim || kv.shared_dim % 4 != 0))
+    return invalid(label,
+                   "values of " + std::to_string(kv.shared_dim) + " dims out of keys of " + std::to_string(kv.head_dim));
   if (kv.kv_heads == 0 || heads == 0 || heads % kv.kv_heads != 0 || heads > 65535)
     return invalid(label, std::to_string(heads) + " heads over " + std::to_string(kv.kv_heads) + " KV heads");
   if (a.pages_per_slot == 0 || a.pages_per_segment == 0 || a.n_pages == 0 ||
       a.pages_per_slot > (1u << 28) / params::kPageTokens)
     return invalid(label, "an empty or too large KV pool");
   if (kv.type >= KvType::kCount) return invalid(label, "a KV cache of an unknown type");
-  const KvLayerBytes bytes = kv_layer_bytes(kv.type, kv.kv_heads, kv.head_dim);
+  const KvLayerBytes bytes = kv_layer_bytes(kv.type, kv.kv_heads, kv.head_dim, kv.shares_values());
   if (a.page_bytes % 16 != 0 || a.layer_offset % 16 != 0 || a.value_offset != a.layer_offset + bytes.value_offset)
     return invalid(label, "pages and layers of the KV pool must be multiples of 16 bytes, values must follow the keys");
   if (a.layer_offset + bytes.end > a.page_bytes)

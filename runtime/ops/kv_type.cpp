@@ -39,11 +39,13 @@ uint32_t kv_scale_bytes(KvType type, uint32_t head_dim) {
   }
 }
 
-KvLayerBytes kv_layer_bytes(KvType type, uint32_t kv_heads, uint32_t head_dim) {
+KvLayerBytes kv_layer_bytes(KvType type, uint32_t kv_heads, uint32_t head_dim, bool shares_values) {
   // Sixteen tokens of whole words are always a multiple of 16 bytes.
   const uint64_t tokens = uint64_t{kv_heads} * params::kPageTokens;
   const uint64_t half = tokens * kv_token_bytes(type, head_dim);
-  return {half, 2 * half, 2 * half + 2 * tokens * kv_scale_bytes(type, head_dim)};
+  const uint64_t scales = tokens * kv_scale_bytes(type, head_dim);
+  if (shares_values) return {half, half, half + scales};
+  return {half, 2 * half, 2 * half + 2 * scales};
 }
 
 }  // namespace lahar::ops

@@ -16,10 +16,11 @@ std::optional<KvType> kv_type_from_name(std::string_view name);
 uint32_t kv_token_bytes(KvType type, uint32_t head_dim);
 uint32_t kv_scale_bytes(KvType type, uint32_t head_dim);
 
-// Of one layer in a page, counted from where its keys begin: its values, its scales, its end. All are multiples of 16.
+// Of one layer in a page, counted from where its keys begin: its values, its scales, its end. All are multiples of 16. With
+// `shares_values` there are no values beside the keys: value_offset is scale_offset.
 struct KvLayerBytes {
   uint64_t value_offset = 0, scale_offset = 0, end = 0;
 };
-KvLayerBytes kv_layer_bytes(KvType type, uint32_t kv_heads, uint32_t head_dim);
+KvLayerBytes kv_layer_bytes(KvType type, uint32_t kv_heads, uint32_t head_dim, bool shares_values = false);
 
 }  // namespace lahar::ops

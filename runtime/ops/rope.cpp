@@ -33,7 +33,8 @@ gpu::KernelDesc describe(const gpu::Caps& caps, const Form& f) {
 
 uint32_t norm_flags(const RopeKvParams& p) {
   using namespace params;
-  uint32_t flags = (p.value_norm ? kValueNorm : 0) | (p.clamp > 0 ? kClampQkv : 0) | (p.query_alone ? kQueryAlone : 0);
+  uint32_t flags = (p.value_norm ? kValueNorm : 0) | (p.clamp > 0 ? kClampQkv : 0) | (p.query_alone ? kQueryAlone : 0) |
+                   (p.temperature != 0 ? kTemperature : 0);
   if (p.qk_norm == QkNorm::kNone) return flags;
   if (p.qk_norm_kind == NormKind::kLayer) flags |= kQkNormLayer;
   if (p.qk_norm_bias) flags |= kQkNormBias;
@@ -65,6 +66,8 @@ Status check(const RopeKvParams& p, const gpu::Caps& caps) {
     LAHAR_TRY(check_vector(p.label, "inverse_frequencies", p.inverse_frequencies, p.rope_dims / 2));
   }
   if (p.qk_norm == QkNorm::kNone) return {};
+  if (p.kv.shares_values()) return invalid(p.label, "pages whose keys hold the values too");
+  if (p.temperature != 0 && !(p.temperature_floor > 0)) return invalid(p.label, "a temperature needs a floor above 0");
   if (p.qk_norm_after_rope && (p.qk_norm_kind != NormKind::kRms || (p.pairing != RopePairing::kNone && p.magnitude != 1)))
     return invalid(p.label, "a q/k norm after a rotation that changes what it measures");
   if (p.qk_norm_bias && !p.q_norm) return invalid(p.label, "a q/k norm with a bias alone");
@@ -115,7 +118,9 @@ Status rope_kv(gpu::Recorder& recorder, const RopeKvParams& p) {
                                 .q_stride = p.q.stride,
                                 .eps = p.qk_norm_eps,
                                 .magnitude = p.magnitude,
-                                .clamp_at = p.clamp};
+                                .clamp_at = p.clamp,
+                                .temperature = p.temperature,
+                                .temperature_floor = p.temperature_floor};
   Ranges reads{rows_of(p.qkv, rows, row_end), p.step.state, p.kv.segment_table, p.kv.page_table};
   if (rotates) reads.add(p.inverse_frequencies);
   if (p.qk_norm != QkNorm::kNone) reads.add(p.q_norm), reads.add(p.k_norm);

@@ -41,6 +41,8 @@ struct RopeKvParams {
   bool value_norm = false;          // RMSNorm of each head's v, without weights, with qk_norm_eps
   gpu::BufferRange q_norm, k_norm;  // fp32 weights; both empty: ones
   float qk_norm_eps = 1e-6f;
+  // q is multiplied by 1 + temperature * ln(1 + floor((position + 1) / temperature_floor)) at the end (Llama 4); 0: not.
+  float temperature = 0, temperature_floor = 1;
   StepRef step;
   std::string_view label;
 };

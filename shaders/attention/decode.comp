@@ -17,7 +17,8 @@ layout(constant_id = 8) const uint GROUP = 1;  // query heads of a KV head
 layout(constant_id = 9) const uint ITEMS = 1;  // of a tile: heads of a row, or of rows of one run
 layout(constant_id = 10) const uint SPLIT = 0;
 layout(constant_id = 11) const uint KV_TYPE = 0;
-layout(constant_id = 12) const uint SOFTCAP = 0;
+layout(constant_id = 12) const uint SCORES = 0;
+layout(constant_id = 13) const uint VALUE_DIM = 64;
 #include "attention/kv.glsl"
 #include "attention/scores.glsl"
 #include "attention/tiles.glsl"
@@ -26,22 +27,25 @@ layout(constant_id = 12) const uint SOFTCAP = 0;
 layout(push_constant, scalar) uniform Push { AttentionPush p; };
 
 const uint kKeys = 4;  // a team's step; divides kPageTokens
-const uint kDims4 = HEAD_DIM / 4;
+const uint kDims4 = HEAD_DIM / 4, kValues4 = VALUE_DIM / 4;
+const uint kLaneValues4 = (kValues4 + TEAM - 1) / TEAM;
 const uint kTeamsPerSubgroup = SUBGROUP_SIZE / TEAM;
 const uint kTeams = SUBGROUPS * kTeamsPerSubgroup;
 const bool kExact = TEAM * LANE_DIMS4 == kDims4;
 const bool kOneRow = GROUP % ITEMS == 0;  // the items of a tile see the same keys
-const uint kPart = kPartialHeader + HEAD_DIM;
+const uint kPart = kPartialHeader + VALUE_DIM;
 
 shared float merge_buffer[SUBGROUPS == 1 ? 1 : SUBGROUPS * kPart];
 
 Item items[ITEMS];
 vec4 q[ITEMS * LANE_DIMS4];
-vec4 acc[ITEMS * LANE_DIMS4];
+vec4 acc[ITEMS * kLaneValues4];
+float slope[ITEMS];
 float highest[ITEMS];
 float total[ITEMS];
 
 bool has_dims(uint lane, uint i) { return kExact || lane + i * TEAM < kDims4; }
+bool has_values(uint lane, uint i) { return TEAM * kLaneValues4 == kValues4 || lane + i * TEAM < kValues4; }
 
 // Keys [j0, j0 + kKeys) of one page; [first, last] is what any item sees.
 void attend(uint64_t page, KvPart keys, KvPart values, uint j0, uint first, uint last, uint lane) {
@@ -60,8 +64,8 @@ void attend(uint64_t page, KvPart keys, KvPart values, uint j0, uint first, uint
     [[unroll]] for (uint u = 0; u < kKeys; ++u) {
       float s = score[g * kKeys + u];
       [[unroll]] for (uint mask = 1; mask < TEAM; mask <<= 1) s += subgroupShuffleXor(s, mask);
-      s = capped(s * kv_key_scale(page, keys, token[u]), p.softcap);
       const Item item = items[kOneRow ? 0 : g];
+      s = biased(capped(s * kv_key_scale(page, keys, token[u]), p.softcap), slope[g], j0 + u, item.last);
       s = item.seen && j0 + u >= item.first && j0 + u <= item.last ? s : kNoScore;
       best = max(best, s);
       score[g * kKeys + u] = s;
@@ -69,7 +73,7 @@ void attend(uint64_t page, KvPart keys, KvPart values, uint j0, uint first, uint
     const float rescale = exp(highest[g] - best);
     highest[g] = best;
     total[g] *= rescale;
-    [[unroll]] for (uint i = 0; i < LANE_DIMS4; ++i) acc[g * LANE_DIMS4 + i] *= rescale;
+    [[unroll]] for (uint i = 0; i < kLaneValues4; ++i) acc[g * kLaneValues4 + i] *= rescale;
     [[unroll]] for (uint u = 0; u < kKeys; ++u) {
       const float s = score[g * kKeys + u];
       const float weight = s > kNoScore ? exp(s - best) : 0;
@@ -78,9 +82,9 @@ void attend(uint64_t page, KvPart keys, KvPart values, uint j0, uint first, uint
     }
   }
   [[unroll]] for (uint u = 0; u < kKeys; ++u) {
-    [[unroll]] for (uint i = 0; i < LANE_DIMS4; ++i) {
-      const vec4 v = has_dims(lane, i) ? kv_load4(page, values, token[u], lane + TEAM * i) : vec4(0);
-      [[unroll]] for (uint g = 0; g < ITEMS; ++g) acc[g * LANE_DIMS4 + i] += score[g * kKeys + u] * v;
+    [[unroll]] for (uint i = 0; i < kLaneValues4; ++i) {
+      const vec4 v = has_values(lane, i) ? kv_load4(page, values, token[u], lane + TEAM * i) : vec4(0);
+      [[unroll]] for (uint g = 0; g < ITEMS; ++g) acc[g * kLaneValues4 + i] += score[g * kKeys + u] * v;
     }
   }
 }
@@ -93,9 +97,9 @@ void merge_teams() {
       const float best = max(highest[g], other);
       const float mine = exp(highest[g] - best), theirs = exp(other - best);
       total[g] = total[g] * mine + subgroupShuffleXor(total[g], mask) * theirs;
-      [[unroll]] for (uint i = 0; i < LANE_DIMS4; ++i) {
-        const vec4 v = acc[g * LANE_DIMS4 + i];
-        acc[g * LANE_DIMS4 + i] = v * mine + subgroupShuffleXor(v, mask) * theirs;
+      [[unroll]] for (uint i = 0; i < kLaneValues4; ++i) {
+        const vec4 v = acc[g * kLaneValues4 + i];
+        acc[g * kLaneValues4 + i] = v * mine + subgroupShuffleXor(v, mask) * theirs;
       }
       highest[g] = best;
     }
@@ -107,9 +111,14 @@ uint64_t partial_address(uint g) {
   return p.scratch + uint64_t((items[g].row * heads + items[g].head) * p.splits + gl_WorkGroupID.y) * (4 * kPart);
 }
 
+// What the sum is divided by; merge.comp does it where there are splits. 0: the item saw no key.
+float final_weight(uint g, float best, float weight) {
+  return SPLIT == 0 && weight > 0 ? with_sink(weight, best, p.sinks, items[g].head) : weight;
+}
+
 void write4(uint g, uint dim4, vec4 sum, float weight) {
   if (SPLIT == 0)
-    store_f32x4(p.y + uint64_t(items[g].row) * (4 * p.y_stride), 4 * items[g].head * HEAD_DIM + 16 * dim4,
+    store_f32x4(p.y + uint64_t(items[g].row) * (4 * p.y_stride), 4 * items[g].head * VALUE_DIM + 16 * dim4,
                 weight > 0 ? sum / weight : vec4(0));
   else
     store_f32x4(partial_address(g), 4 * kPartialHeader + 16 * dim4, sum);
@@ -124,10 +133,10 @@ void write_merged(uint g) {
   const uint lane = gl_SubgroupInvocationID;
   barrier();  // the reads of the head before this one's writes
   if (lane < TEAM) {
-    [[unroll]] for (uint i = 0; i < LANE_DIMS4; ++i) {
-      if (!has_dims(lane, i)) continue;
+    [[unroll]] for (uint i = 0; i < kLaneValues4; ++i) {
+      if (!has_values(lane, i)) continue;
       [[unroll]] for (uint e = 0; e < 4; ++e)
-        merge_buffer[gl_SubgroupID * kPart + kPartialHeader + 4 * (lane + i * TEAM) + e] = acc[g * LANE_DIMS4 + i][e];
+        merge_buffer[gl_SubgroupID * kPart + kPartialHeader + 4 * (lane + i * TEAM) + e] = acc[g * kLaneValues4 + i][e];
     }
     merge_buffer[gl_SubgroupID * kPart] = highest[g];
     merge_buffer[gl_SubgroupID * kPart + 1] = total[g];
@@ -136,14 +145,15 @@ void write_merged(uint g) {
   float best = kNoScore, weight = 0;
   for (uint s = 0; s < SUBGROUPS; ++s) best = max(best, merge_buffer[s * kPart]);
   for (uint s = 0; s < SUBGROUPS; ++s) weight += merge_buffer[s * kPart + 1] * exp(merge_buffer[s * kPart] - best);
-  for (uint d = gl_LocalInvocationIndex; d < kDims4; d += gl_WorkGroupSize.x) {
+  const float sum_of_weights = final_weight(g, best, weight);
+  for (uint d = gl_LocalInvocationIndex; d < kValues4; d += gl_WorkGroupSize.x) {
     vec4 sum = vec4(0);
     for (uint s = 0; s < SUBGROUPS; ++s) {
       const uint at = s * kPart + kPartialHeader + 4 * d;
       sum += vec4(merge_buffer[at], merge_buffer[at + 1], merge_buffer[at + 2], merge_buffer[at + 3]) *
              exp(merge_buffer[s * kPart] - best);
     }
-    write4(g, d, sum, weight);
+    write4(g, d, sum, sum_of_weights);
   }
   if (gl_LocalInvocationIndex == 0) write_header(g, best, weight);
 }
@@ -155,7 +165,7 @@ void main() {
   uint first = 0xffffffffu, last = 0;
   bool any_seen = false;
   [[unroll]] for (uint g = 0; g < ITEMS; ++g) {
-    items[g] = tile_item(p.step, tile, g, kv_head, p.window, kv_last_index(p.kv));
+    items[g] = tile_item(p.step, tile, g, kv_head, p.window, p.chunk, kv_last_index(p.kv));
     if (!items[g].seen) continue;
     first = min(first, items[g].first);
     last = max(last, items[g].last);
@@ -176,12 +186,13 @@ void main() {
   [[unroll]] for (uint g = 0; g < ITEMS; ++g) {
     highest[g] = kNoScore;
     total[g] = 0;
+    slope[g] = alibi_slope(items[g].head, p.alibi);
     const uint64_t from = p.q + uint64_t(items[g].row) * (4 * p.q_stride);
     [[unroll]] for (uint i = 0; i < LANE_DIMS4; ++i) {
       q[g * LANE_DIMS4 + i] = has_dims(lane, i) ? load_f32x4(from, 4 * items[g].head * HEAD_DIM + 16 * (lane + i * TEAM)) * (p.scale * kKvQueryUnit)
                                                 : vec4(0);
-      acc[g * LANE_DIMS4 + i] = vec4(0);
     }
+    [[unroll]] for (uint i = 0; i < kLaneValues4; ++i) acc[g * kLaneValues4 + i] = vec4(0);
   }
   const KvPart keys = kv_part(p.kv, kv_head, false), values = kv_part(p.kv, kv_head, true);
   const uint team = gl_SubgroupID * kTeamsPerSubgroup + gl_SubgroupInvocationID / TEAM;
@@ -199,8 +210,9 @@ void main() {
   if (gl_SubgroupInvocationID >= TEAM) return;
   [[unroll]] for (uint g = 0; g < ITEMS; ++g) {
     if (!items[g].present) continue;
-    [[unroll]] for (uint i = 0; i < LANE_DIMS4; ++i)
-      if (has_dims(lane, i)) write4(g, lane + i * TEAM, acc[g * LANE_DIMS4 + i], total[g]);
+    const float weight = final_weight(g, highest[g], total[g]);
+    [[unroll]] for (uint i = 0; i < kLaneValues4; ++i)
+      if (has_values(lane, i)) write4(g, lane + i * TEAM, acc[g * kLaneValues4 + i], weight);
     if (lane == 0) write_header(g, highest[g], total[g]);
   }
 }

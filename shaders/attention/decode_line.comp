@@ -19,7 +19,8 @@ layout(constant_id = 7) const uint KEYS = 64;   // a multiple of kPageTokens
 layout(constant_id = 8) const uint SEGMENTS = 1;  // of the pool; 0: several
 layout(constant_id = 9) const uint SPLIT = 0;
 layout(constant_id = 10) const uint KV_TYPE = 0;
-layout(constant_id = 11) const uint SOFTCAP = 0;
+layout(constant_id = 11) const uint SCORES = 0;
+layout(constant_id = 12) const uint VALUE_DIM = 64;
 #include "attention/kv.glsl"
 #include "attention/scores.glsl"
 #include "params_attention.h"
@@ -30,10 +31,10 @@ layout(push_constant, scalar) uniform Push { AttentionLinePush all; };
 #define lane gl_SubgroupInvocationID
 #include "attention/kv_lanes.glsl"
 
-const uint kVectors = (HEAD_DIM + LANES - 1) / LANES;
+const uint kVectors = (HEAD_DIM + LANES - 1) / LANES, kValueVectors = (VALUE_DIM + LANES - 1) / LANES;
 const uint kBatches = KEYS / LANES;
 const uint kHeadGroups = (GROUP + ITEMS - 1) / ITEMS;
-const uint kPart = kPartialHeader + HEAD_DIM;
+const uint kPart = kPartialHeader + VALUE_DIM;
 const uint kBlock = 4;  // vectors of dims whose sums are kept in registers together
 
 // The same value, below 2^bits, as one that comes from push constants.
@@ -59,7 +60,7 @@ float reduce(float v[LANES]) {
 
 float q[ITEMS * kVectors];
 float score[ITEMS * kBatches];  // lane i: key LANES * batch + i; then the weights
-float best[ITEMS], total[ITEMS];
+float best[ITEMS], total[ITEMS], slope[ITEMS];
 uint64_t page[KEYS / kPageTokens];
 uint token[KEYS];
 
@@ -72,7 +73,7 @@ void main() {
   const Row row = step_row(p.step, t);
   const uint slot = uniform_value(used ? row.slot : 0, 12);
   const uint last = uniform_value(used ? min(row.kv_index, kv_last_index(p.kv)) : 0, 28);
-  const uint first = first_key(last, p.window);
+  const uint first = first_key(last, p.window, p.chunk);
   const uint begin = first / KEYS * KEYS + uniform_value(gl_WorkGroupID.x, 20) * KEYS;
   const bool valid = used && row.valid != 0;
 
@@ -91,6 +92,7 @@ void main() {
   const uint64_t q_row = p.q + uint64_t(t) * uint64_t(4 * p.q_stride);
   [[unroll]] for (uint g = 0; g < ITEMS; ++g) {
     const uint head = min(first_head + g, end_head - 1);
+    slope[g] = alibi_slope(head, p.alibi);
     [[unroll]] for (uint i = 0; i < kVectors; ++i)
       q[g * kVectors + i] = lane_f32(q_row + uint64_t(4 * (head * HEAD_DIM + i * LANES)), HEAD_DIM - i * LANES) * (p.scale * kKvQueryUnit);
   }
@@ -113,7 +115,7 @@ void main() {
     [[unroll]] for (uint g = 0; g < ITEMS; ++g) {
       float v[LANES];
       [[unroll]] for (uint i = 0; i < LANES; ++i) v[i] = sum[g * LANES + i];
-      score[g * kBatches + b] = seen ? capped(reduce(v), p.softcap) : kNoScore;
+      score[g * kBatches + b] = seen ? biased(capped(reduce(v), p.softcap), slope[g], j, last) : kNoScore;
     }
   }
 
@@ -130,7 +132,7 @@ void main() {
     total[g] = subgroupAdd(weights);
   }
 
-  [[unroll]] for (uint block = 0; block < kVectors; block += kBlock) {
+  [[unroll]] for (uint block = 0; block < kValueVectors; block += kBlock) {
     float acc[ITEMS * kBlock];
     [[unroll]] for (uint i = 0; i < ITEMS * kBlock; ++i) acc[i] = 0;
     [[unroll]] for (uint j = 0; j < KEYS; ++j) {
@@ -139,21 +141,21 @@ void main() {
       [[unroll]] for (uint g = 0; g < ITEMS; ++g)
         weight[g] = subgroupBroadcast(score[g * kBatches + j / LANES], j % LANES) * scale;
       [[unroll]] for (uint i = 0; i < kBlock; ++i) {
-        if (block + i >= kVectors) break;
+        if (block + i >= kValueVectors) break;
         const float v = kv_lane(page[j / kPageTokens], values, token[j], block + i);
         [[unroll]] for (uint g = 0; g < ITEMS; ++g) acc[g * kBlock + i] = fma(weight[g], v, acc[g * kBlock + i]);
       }
     }
     [[unroll]] for (uint g = 0; g < ITEMS; ++g) {
       const uint head = first_head + g;
-      const float factor = SPLIT != 0 ? 1.0 : total[g] > 0 ? 1.0 / total[g] : 0;
+      const float factor = SPLIT != 0 ? 1.0 : total[g] > 0 ? 1.0 / with_sink(total[g], best[g], p.sinks, min(head, end_head - 1)) : 0;
       const uint64_t part =
           p.scratch + uint64_t((t * (gl_NumWorkGroups.y / kHeadGroups * GROUP) + head) * p.splits + gl_WorkGroupID.x) * (4 * kPart);
       const uint64_t to = SPLIT != 0 ? part + uint64_t(4 * kPartialHeader)
-                                     : p.y + uint64_t(t) * uint64_t(4 * p.y_stride) + uint64_t(4 * head * HEAD_DIM);
+                                     : p.y + uint64_t(t) * uint64_t(4 * p.y_stride) + uint64_t(4 * head * VALUE_DIM);
       [[unroll]] for (uint i = 0; i < kBlock; ++i) {
         const uint dim = (block + i) * LANES + lane;
-        if (used && head < end_head && dim < HEAD_DIM)
+        if (used && head < end_head && dim < VALUE_DIM)
           store_f32(to, 4 * dim, total[g] > 0 ? acc[g * kBlock + i] * factor : 0);
       }
       if (SPLIT != 0 && block == 0 && used && head < end_head && lane == 0) store_f32x4(part, 0, vec4(best[g], total[g], 0, 0));

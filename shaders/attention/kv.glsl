@@ -1,4 +1,5 @@
-// The paged KV pool: everything that reads or writes it. Includers define KV_TYPE (ops::KvType) and HEAD_DIM, a multiple of 4.
+// The paged KV pool: everything that reads or writes it. Includers define KV_TYPE (ops::KvType), HEAD_DIM, a multiple of 4, and
+// VALUE_DIM: HEAD_DIM, or fewer where the values are the first dims of the keys and not stored again.
 // What kv_load4 gives is to be multiplied by the token's kv_scale. Elements are loaded as words, on devices with and without
 // small types.
 #ifndef LAHAR_KV_GLSL
@@ -32,6 +33,8 @@ uint kv_last_index(KvAddress kv) { return kv.pages_per_slot * kPageTokens - 1; }
 // Bytes in a page where the keys or the values of a head begin, and their scales.
 struct KvPart { uint data, scales; };
 KvPart kv_part(KvAddress kv, uint head, bool value) {
+  if (VALUE_DIM != HEAD_DIM)
+    return KvPart(kv.layer_offset + head * (kPageTokens * kKvTokenBytes), kv.value_offset + head * (kPageTokens * kKvScaleBytes));
   return KvPart((value ? kv.value_offset : kv.layer_offset) + head * (kPageTokens * kKvTokenBytes),
                 2 * kv.value_offset - kv.layer_offset + (2 * head + (value ? 1 : 0)) * (kPageTokens * kKvScaleBytes));
 }

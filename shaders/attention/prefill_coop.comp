@@ -20,7 +20,8 @@ layout(constant_id = 8) const uint TM = 16;
 layout(constant_id = 9) const uint TN = 16;
 layout(constant_id = 10) const uint TK = 16;
 layout(constant_id = 11) const uint KV_TYPE = 0;
-layout(constant_id = 12) const uint SOFTCAP = 0;
+layout(constant_id = 12) const uint SCORES = 0;
+layout(constant_id = 13) const uint VALUE_DIM = 64;  // a multiple of 4
 #include "attention/kv.glsl"
 #include "attention/scores.glsl"
 #include "attention/tiles.glsl"
@@ -30,8 +31,8 @@ layout(push_constant, scalar) uniform Push { AttentionPush p; };
 
 const uint kKeys = 32;             // two pages
 const uint kChunk = 64;            // dims staged at a time
-const uint kChunk4 = kChunk / 4, kDims4 = HEAD_DIM / 4;
-const uint kChunks = (HEAD_DIM + kChunk - 1) / kChunk;
+const uint kChunk4 = kChunk / 4, kDims4 = HEAD_DIM / 4, kValues4 = VALUE_DIM / 4;
+const uint kChunks = (HEAD_DIM + kChunk - 1) / kChunk, kValueChunks = (VALUE_DIM + kChunk - 1) / kChunk;
 const uint kInvocations = SUBGROUPS * SUBGROUP_SIZE;
 // Rows in shared memory, in units of four elements; one more unit, or two, spreads rows over the banks.
 const uint kPitchQ = kChunks * kChunk4 + 2, kPitchKv = kChunk4 + 2, kPitchP = kKeys / 4 + 2, kPitchR = kChunk4 + 1;
@@ -49,15 +50,16 @@ shared float part_highest[ITEMS * kParts], part_total[ITEMS * kParts];
 shared float highest[ITEMS], factors[ITEMS];
 shared uint item_first[ITEMS], item_last[ITEMS];
 shared uint64_t item_q[ITEMS], item_y[ITEMS];  // addresses of the head; y 0: not present
+shared float item_slope[ITEMS];                // ALiBi's
 
 f16vec4 to_f16(vec4 v) { return f16vec4(clamp(v, vec4(-65504.0), vec4(65504.0))); }
 
-void stage(uint64_t page0, uint64_t page1, KvPart part, uint chunk, uint j0, uint lowest, uint last) {
+void stage(uint64_t page0, uint64_t page1, KvPart part, uint quads, uint chunk, uint j0, uint lowest, uint last) {
   for (uint i = gl_LocalInvocationIndex; i < kKeys * kChunk4; i += kInvocations) {
     const uint key = i / kChunk4, quad = chunk * kChunk4 + i % kChunk4;
     const uint64_t page = key < kPageTokens ? page0 : page1;
     vec4 v = vec4(0);
-    if (quad < kDims4 && j0 + key >= lowest && j0 + key <= last)
+    if (quad < quads && j0 + key >= lowest && j0 + key <= last)
       v = kv_load4(page, part, key % kPageTokens, quad) * kv_scale(page, part, key % kPageTokens);
     kv_chunk[key * kPitchKv + i % kChunk4] = to_f16(v);
   }
@@ -72,7 +74,9 @@ void soften(uint j0) {
       vec4 s = results[item * kPitchS + 2 * part + k];
       const uint j = j0 + 8 * part + 4 * k;
       [[unroll]] for (uint e = 0; e < 4; ++e)
-        s[e] = j + e >= item_first[item] && j + e <= item_last[item] ? capped(s[e], p.softcap) : kNoScore;
+        s[e] = j + e >= item_first[item] && j + e <= item_last[item]
+                   ? biased(capped(s[e], p.softcap), item_slope[item], j + e, item_last[item])
+                   : kNoScore;
       results[item * kPitchS + 2 * part + k] = s;
       most = max(most, max(max(s.x, s.y), max(s.z, s.w)));
     }
@@ -105,11 +109,12 @@ void main() {
   if (tile.rows == 0) return;
   const uint id = gl_LocalInvocationIndex;
   for (uint i = id; i < ITEMS; i += kInvocations) {
-    const Item item = tile_item(p.step, tile, i, kv_head, p.window, kv_last_index(p.kv));
+    const Item item = tile_item(p.step, tile, i, kv_head, p.window, p.chunk, kv_last_index(p.kv));
     item_first[i] = item.seen ? item.first : 0xffffffffu;
     item_last[i] = item.seen ? item.last : 0;
     item_q[i] = p.q + uint64_t(item.row) * (4 * p.q_stride) + uint64_t(4 * item.head * HEAD_DIM);
-    item_y[i] = item.present ? p.y + uint64_t(item.row) * (4 * p.y_stride) + uint64_t(4 * item.head * HEAD_DIM) : 0;
+    item_y[i] = item.present ? p.y + uint64_t(item.row) * (4 * p.y_stride) + uint64_t(4 * item.head * VALUE_DIM) : 0;
+    item_slope[i] = alibi_slope(item.head, p.alibi);
     highest[i] = kNoScore;
     [[unroll]] for (uint k = 0; k < kParts; ++k) part_total[i * kParts + k] = 0;
   }
@@ -124,8 +129,8 @@ void main() {
     q_tile[item * kPitchQ + quad] = to_f16(quad < kDims4 ? load_f32x4(item_q[item], 16 * quad) * p.scale : vec4(0));
   }
 
-  vec4 acc[kChunks * kQuads];
-  [[unroll]] for (uint i = 0; i < kChunks * kQuads; ++i) acc[i] = vec4(0);
+  vec4 acc[kValueChunks * kQuads];
+  [[unroll]] for (uint i = 0; i < kValueChunks * kQuads; ++i) acc[i] = vec4(0);
   const KvPart keys = kv_part(p.kv, kv_head, false), values = kv_part(p.kv, kv_head, true);
   for (uint j0 = lowest / kPageTokens * kPageTokens; lowest != 0xffffffffu && j0 <= last; j0 += kKeys) {
     const uint64_t page0 = kv_page(p.kv, tile.slot, j0 / kPageTokens);
@@ -135,7 +140,7 @@ void main() {
       score[f] = coopmat<float, gl_ScopeSubgroup, TM, TN, gl_MatrixUseAccumulator>(0.0);
     for (uint chunk = 0; chunk < kChunks; ++chunk) {
       barrier();  // what was staged before is read, Q is written
-      stage(page0, page1, keys, chunk, j0, lowest, last);
+      stage(page0, page1, keys, kDims4, chunk, j0, lowest, last);
       barrier();  // the keys are staged before they are read
       [[unroll]] for (uint f = 0; f < kScoreShare; ++f) {
         const uint fragment = f * SUBGROUPS + gl_SubgroupID;
@@ -158,9 +163,9 @@ void main() {
     }
     barrier();  // the scores are written before they are read
     soften(j0);
-    [[unroll]] for (uint chunk = 0; chunk < kChunks; ++chunk) {
+    [[unroll]] for (uint chunk = 0; chunk < kValueChunks; ++chunk) {
       barrier();  // what was staged before is read, and the results; weights and factors are written
-      stage(page0, page1, values, chunk, j0, lowest, last);
+      stage(page0, page1, values, kValues4, chunk, j0, lowest, last);
       barrier();  // the values are staged before they are read
       for (uint fragment = gl_SubgroupID; fragment < kValueFragments; fragment += SUBGROUPS) {
         const uint m = fragment / (kChunk / TN) * TM, n = fragment % (kChunk / TN) * TN;
@@ -183,13 +188,15 @@ void main() {
     }
   }
 
-  [[unroll]] for (uint chunk = 0; chunk < kChunks; ++chunk) {
+  [[unroll]] for (uint chunk = 0; chunk < kValueChunks; ++chunk) {
     [[unroll]] for (uint i = 0; i < kQuads; ++i) {
       const uint at = id + i * kInvocations, item = at / kChunk4, quad = chunk * kChunk4 + at % kChunk4;
-      if (item >= ITEMS || quad >= kDims4 || item_y[min(item, ITEMS - 1)] == 0) continue;
+      if (item >= ITEMS || quad >= kValues4 || item_y[min(item, ITEMS - 1)] == 0) continue;
       float total = 0;
       [[unroll]] for (uint k = 0; k < kParts; ++k) total += part_total[item * kParts + k];
-      store_f32x4(item_y[item], 16 * quad, total > 0 ? acc[chunk * kQuads + i] / total : vec4(0));
+      const uint head = kv_head * GROUP + (tile.first_item + item) % GROUP;
+      store_f32x4(item_y[item], 16 * quad,
+                  total > 0 ? acc[chunk * kQuads + i] / with_sink(total, highest[item], p.sinks, head) : vec4(0));
     }
   }
 }

@@ -13,7 +13,8 @@ layout(constant_id = 4) const uint GROUP = 1;
 layout(constant_id = 5) const uint ITEMS = 2;
 layout(constant_id = 6) const uint KEYS = 8;  // divides kPageTokens
 layout(constant_id = 7) const uint KV_TYPE = 0;
-layout(constant_id = 8) const uint SOFTCAP = 0;
+layout(constant_id = 8) const uint SCORES = 0;
+layout(constant_id = 9) const uint VALUE_DIM = 64;
 #include "attention/kv.glsl"
 #include "attention/scores.glsl"
 #include "attention/tiles.glsl"
@@ -21,10 +22,11 @@ layout(constant_id = 8) const uint SOFTCAP = 0;
 
 layout(push_constant, scalar) uniform Push { AttentionPush p; };
 
-const uint kDims4 = HEAD_DIM / 4;
+const uint kDims4 = HEAD_DIM / 4, kValues4 = VALUE_DIM / 4;
 
 vec4 q[ITEMS * kDims4];
-vec4 acc[ITEMS * kDims4];
+vec4 acc[ITEMS * kValues4];
+float slope[ITEMS];
 float highest[ITEMS];
 float total[ITEMS];
 Item items[ITEMS];
@@ -49,7 +51,7 @@ void attend(uint64_t page, KvPart keys, KvPart values, uint j0, uint lowest, uin
     float best = highest[r];
     [[unroll]] for (uint u = 0; u < KEYS; ++u) {
       const bool seen = items[r].seen && j0 + u >= items[r].first && j0 + u <= items[r].last;
-      const float s = seen ? capped(score[r * KEYS + u], p.softcap) : kNoScore;
+      const float s = seen ? biased(capped(score[r * KEYS + u], p.softcap), slope[r], j0 + u, items[r].last) : kNoScore;
       best = max(best, s);
       score[r * KEYS + u] = s;
     }
@@ -62,12 +64,12 @@ void attend(uint64_t page, KvPart keys, KvPart values, uint j0, uint lowest, uin
       score[r * KEYS + u] = weight * kv_scale(page, values, token[u]);
       total[r] += weight;
     }
-    [[unroll]] for (uint i = 0; i < kDims4; ++i) acc[r * kDims4 + i] *= rescale;
+    [[unroll]] for (uint i = 0; i < kValues4; ++i) acc[r * kValues4 + i] *= rescale;
   }
-  [[unroll]] for (uint i = 0; i < kDims4; ++i) {
+  [[unroll]] for (uint i = 0; i < kValues4; ++i) {
     [[unroll]] for (uint u = 0; u < KEYS; ++u) {
       const vec4 v = kv_load4(page, values, token[u], i);
-      [[unroll]] for (uint r = 0; r < ITEMS; ++r) acc[r * kDims4 + i] += score[r * KEYS + u] * v;
+      [[unroll]] for (uint r = 0; r < ITEMS; ++r) acc[r * kValues4 + i] += score[r * KEYS + u] * v;
     }
   }
 }
@@ -80,12 +82,13 @@ void main() {
   bool any_seen = false;
   [[unroll]] for (uint r = 0; r < ITEMS; ++r) {
     items[r] = tile_item(p.step, tile, gl_SubgroupInvocationID + gl_WorkGroupSize.x * r, kv_head, p.window,
-                         kv_last_index(p.kv));
+                         p.chunk, kv_last_index(p.kv));
+    slope[r] = alibi_slope(items[r].head, p.alibi);
     const uint64_t from = p.q + uint64_t(items[r].row) * (4 * p.q_stride);
     [[unroll]] for (uint i = 0; i < kDims4; ++i) {
       q[r * kDims4 + i] = load_f32x4(from, 4 * items[r].head * HEAD_DIM + 16 * i) * (p.scale * kKvQueryUnit);
-      acc[r * kDims4 + i] = vec4(0);
     }
+    [[unroll]] for (uint i = 0; i < kValues4; ++i) acc[r * kValues4 + i] = vec4(0);
     highest[r] = kNoScore;
     total[r] = 0;
     if (items[r].seen) {
@@ -104,8 +107,8 @@ void main() {
   [[unroll]] for (uint r = 0; r < ITEMS; ++r) {
     if (!items[r].present) continue;
     const uint64_t to = p.y + uint64_t(items[r].row) * (4 * p.y_stride);
-    const float factor = total[r] > 0 ? 1.0 / total[r] : 0;
-    [[unroll]] for (uint i = 0; i < kDims4; ++i)
-      store_f32x4(to, 4 * items[r].head * HEAD_DIM + 16 * i, acc[r * kDims4 + i] * factor);
+    const float factor = total[r] > 0 ? 1.0 / with_sink(total[r], highest[r], p.sinks, items[r].head) : 0;
+    [[unroll]] for (uint i = 0; i < kValues4; ++i)
+      store_f32x4(to, 4 * items[r].head * VALUE_DIM + 16 * i, acc[r * kValues4 + i] * factor);
   }
 }

@@ -8,9 +8,10 @@
 layout(local_size_x_id = 0) in;  // 128
 layout(constant_id = 3) const uint HEAD_DIM = 64;
 layout(constant_id = 4) const uint GROUP = 1;
-layout(constant_id = 5) const uint DIMS64 = 1;  // ceil(HEAD_DIM / 64)
+layout(constant_id = 5) const uint DIMS64 = 1;  // ceil(VALUE_DIM / 64)
 layout(constant_id = 6) const uint KV_TYPE = 0;
-layout(constant_id = 7) const uint SOFTCAP = 0;
+layout(constant_id = 7) const uint SCORES = 0;
+layout(constant_id = 8) const uint VALUE_DIM = 64;
 #include "attention/kv.glsl"
 #include "attention/scores.glsl"
 #include "attention/tiles.glsl"
@@ -22,7 +23,7 @@ const uint kItems = 32;
 const uint kKeys = 32;      // two pages
 const uint kChunk4 = 8;     // quads of dims staged at a time
 const uint kRow4 = kChunk4 + 1;  // a row of them, padded against bank conflicts
-const uint kDims4 = HEAD_DIM / 4;
+const uint kDims4 = HEAD_DIM / 4, kValues4 = VALUE_DIM / 4;
 
 shared vec4 q_chunk[kItems * kRow4];
 shared vec4 k_chunk[kKeys * kRow4];
@@ -31,6 +32,7 @@ shared float part_highest[kItems * 4];
 shared float factors[kItems];  // what the accumulators are scaled by; at the end 1 / sum
 shared uvec2 item_keys[kItems];  // first and last that the item sees
 shared uint64_t item_q[kItems], item_y[kItems];  // addresses of the head; y 0: not present
+shared float item_slope[kItems];                 // ALiBi's
 
 void stage_queries(uint chunk) {
   for (uint i = gl_LocalInvocationIndex; i < kItems * kChunk4; i += gl_WorkGroupSize.x) {
@@ -74,10 +76,11 @@ void main() {
   if (tile.rows == 0) return;
   const uint id = gl_LocalInvocationIndex;
   if (id < kItems) {
-    const Item item = tile_item(p.step, tile, id, kv_head, p.window, kv_last_index(p.kv));
+    const Item item = tile_item(p.step, tile, id, kv_head, p.window, p.chunk, kv_last_index(p.kv));
     item_keys[id] = item.seen ? uvec2(item.first, item.last) : uvec2(0xffffffffu, 0);
     item_q[id] = p.q + uint64_t(item.row) * (4 * p.q_stride) + uint64_t(4 * item.head * HEAD_DIM);
-    item_y[id] = item.present ? p.y + uint64_t(item.row) * (4 * p.y_stride) + uint64_t(4 * item.head * HEAD_DIM) : 0;
+    item_y[id] = item.present ? p.y + uint64_t(item.row) * (4 * p.y_stride) + uint64_t(4 * item.head * VALUE_DIM) : 0;
+    item_slope[id] = alibi_slope(item.head, p.alibi);
   }
   barrier();  // the items are written before they are read
   uint lowest = 0xffffffffu, last = 0;
@@ -116,7 +119,8 @@ void main() {
       [[unroll]] for (uint c = 0; c < 2; ++c) {
         const uint key = column + 16 * c, j = j0 + key;
         const bool seen = j >= item_keys[row4 + r].x && j <= item_keys[row4 + r].y;
-        scores[(row4 + r) * kRow4 + key / 4][key % 4] = seen ? capped(score[2 * r + c], p.softcap) : kNoScore;
+        const float s = biased(capped(score[2 * r + c], p.softcap), item_slope[row4 + r], j, item_keys[row4 + r].y);
+        scores[(row4 + r) * kRow4 + key / 4][key % 4] = seen ? s : kNoScore;
       }
     }
     barrier();  // the scores are written before they are read
@@ -133,7 +137,7 @@ void main() {
         const uint64_t page = j - j0 < kPageTokens ? page0 : page1;
         const float scale = kv_scale(page, values, j % kPageTokens);
         [[unroll]] for (uint n = 0; n < DIMS64; ++n) {
-          const uint dim4 = min(column + 16 * n, kDims4 - 1);
+          const uint dim4 = min(column + 16 * n, kValues4 - 1);
           const vec4 v = kv_load4(page, values, j % kPageTokens, dim4) * scale;
           [[unroll]] for (uint r = 0; r < 4; ++r) acc[r * DIMS64 + n] += weights[r][u] * v;
         }
@@ -147,12 +151,13 @@ void main() {
   if (soft_part == 0) {
     float sum = 0;
     for (uint i = 0; i < 4; ++i) sum += part_highest[soft_item * 4 + i];
-    factors[soft_item] = sum > 0 ? 1.0 / sum : 0;
+    const uint head = kv_head * GROUP + (tile.first_item + soft_item) % GROUP;
+    factors[soft_item] = sum > 0 ? 1.0 / with_sink(sum, highest, p.sinks, head) : 0;
   }
   barrier();  // the factors are written before they are read
   [[unroll]] for (uint r = 0; r < 4; ++r) {
     if (item_y[row4 + r] == 0) continue;
     [[unroll]] for (uint n = 0; n < DIMS64; ++n)
-      if (column + 16 * n < kDims4) store_f32x4(item_y[row4 + r], 16 * (column + 16 * n), acc[r * DIMS64 + n] * factors[row4 + r]);
+      if (column + 16 * n < kValues4) store_f32x4(item_y[row4 + r], 16 * (column + 16 * n), acc[r * DIMS64 + n] * factors[row4 + r]);
   }
 }

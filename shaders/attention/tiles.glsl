@@ -33,7 +33,7 @@ struct Item {
   bool present, seen;
 };
 
-Item tile_item(uint64_t step, Tile tile, uint index, uint kv_head, uint window, uint last_index) {
+Item tile_item(uint64_t step, Tile tile, uint index, uint kv_head, uint window, uint chunk, uint last_index) {
   Item item;
   const uint number = tile.first_item + index;
   const uint row = number / GROUP;
@@ -43,7 +43,7 @@ Item tile_item(uint64_t step, Tile tile, uint index, uint kv_head, uint window, 
   const Row data = step_row(step, item.row);
   item.seen = item.present && data.valid != 0;
   item.last = min(data.kv_index, last_index);
-  item.first = first_key(item.last, window);
+  item.first = first_key(item.last, window, chunk);
   return item;
 }
 #endif

@@ -12,6 +12,7 @@ const uint kQkNormNoWeight = 8;
 const uint kValueNorm = 16;       // RMSNorm of each head's v, without weights
 const uint kClampQkv = 32;        // to [-clamp, clamp], before the norm
 const uint kQueryAlone = 64;      // there is no k and v
+const uint kTemperature = 128;    // q *= 1 + temperature * ln(1 + floor((position + 1) / temperature_floor))
 
 struct RopeKvPush {
   address_t qkv, q;          // fp32 rows
@@ -24,8 +25,9 @@ struct RopeKvPush {
   float eps;
   float magnitude;
   float clamp_at;
+  float temperature, temperature_floor;
 };
-LAHAR_SHARED_SIZE(RopeKvPush, 120)
+LAHAR_SHARED_SIZE(RopeKvPush, 128)
 
 LAHAR_SHARED_END
 #endif

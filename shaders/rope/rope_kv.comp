@@ -1,4 +1,4 @@
-// Between the q,k,v projection and attention: q/k norm, RoPE, q to its buffer, K and V to their pages. A team of TEAM lanes
+// Between the q,k,v projection and attention: q/k norm, RoPE, q's temperature, q to its buffer, K and V to their pages. A team of TEAM lanes
 // does one head at a time, eight dims a lane and round; grid (groups over the heads of a row, rows). Rows that are not valid
 // write no K and V. Pages are written as whole words: no invocation shares one.
 #version 460
@@ -136,6 +136,11 @@ vec2 head_moments(uint64_t x, uint lane, bool centred) {
   return vec2(mean, inversesqrt(team_sum(sum4(squares)) / float(HEAD_DIM) + p.eps));
 }
 
+float temperature_at(uint position) {
+  const float steps = floor((float(position) + 1.0) / p.temperature_floor);
+  return steps > 0 ? 1.0 + p.temperature * log(1.0 + steps) : 1.0;
+}
+
 void main() {
   const uint t = gl_WorkGroupID.y;
   if (t >= step_rows(p.step)) return;
@@ -177,6 +182,7 @@ void main() {
         v[i] = load4(x, 16 * quad) * moments.y;
       else
         v[i] = rotated(x, n, 4 * quad, row.position);
+      if (is_q && (NORM_FLAGS & kTemperature) != 0) v[i] *= temperature_at(row.position);
       if (is_q) store_f32x4(q_out, 4 * head * HEAD_DIM + 16 * quad, v[i]);
     }
     if (!is_q) kv_store(page, kv_part(p.kv, head, is_v), row.kv_index % kPageTokens, lane, write_kv);

@@ -9,7 +9,7 @@ namespace lahar::test {
 TestKv::TestKv(gpu::Device& device, const KvShape& shape, uint64_t seed) : device_(device), shape_(shape), random_(seed) {
   token_bytes_ = ops::kv_token_bytes(shape.type, shape.head_dim);
   scale_bytes_ = ops::kv_scale_bytes(shape.type, shape.head_dim);
-  layer_ = ops::kv_layer_bytes(shape.type, shape.kv_heads, shape.head_dim);
+  layer_ = ops::kv_layer_bytes(shape.type, shape.kv_heads, shape.head_dim, shape.shared_dim > 0);
   // Two pages more than the tables name: nobody may touch them.
   n_pages_ = shape.slots * shape.pages_per_slot + 2;
   page_bytes_ = 2 * layer_.end;
@@ -39,7 +39,8 @@ uint64_t TestKv::data_at(uint32_t slot, uint32_t head, uint32_t index, bool valu
 
 uint64_t TestKv::scales_at(uint32_t slot, uint32_t head, uint32_t index, bool value) const {
   const uint64_t page = page_table_[slot * shape_.pages_per_slot + index / params::kPageTokens];
-  const uint64_t token = (2 * uint64_t{head} + (value ? 1 : 0)) * params::kPageTokens + index % params::kPageTokens;
+  const uint64_t part = shape_.shared_dim > 0 ? head : 2 * uint64_t{head} + (value ? 1 : 0);
+  const uint64_t token = part * params::kPageTokens + index % params::kPageTokens;
   return page * page_bytes_ + layer_.end + layer_.scale_offset + token * scale_bytes_;
 }
 
@@ -122,7 +123,7 @@ void TestKv::fill_token(std::byte* data, std::byte* scales) {
 void TestKv::fill(uint32_t slot, uint32_t tokens) {
   for (uint32_t index = 0; index < tokens; ++index)
     for (uint32_t head = 0; head < shape_.kv_heads; ++head)
-      for (const bool value : {false, true})
+      for (const bool value : shape_.shared_dim > 0 ? std::vector{false} : std::vector{false, true})
         fill_token(pages_.data() + data_at(slot, head, index, value), pages_.data() + scales_at(slot, head, index, value));
 }
 
@@ -145,7 +146,7 @@ void TestKv::download() {
 
 bool TestKv::untouched(uint32_t slot, uint32_t index) const {
   for (uint32_t head = 0; head < shape_.kv_heads; ++head)
-    for (const bool value : {false, true}) {
+    for (const bool value : shape_.shared_dim > 0 ? std::vector{false} : std::vector{false, true}) {
       const std::byte* data = pages_.data() + data_at(slot, head, index, value);
       const std::byte* scales = pages_.data() + scales_at(slot, head, index, value);
       const auto set = [](std::byte b) { return b != std::byte{0xFF}; };
@@ -157,6 +158,11 @@ bool TestKv::untouched(uint32_t slot, uint32_t index) const {
 uint64_t TestKv::touched_bytes() const {
   return static_cast<uint64_t>(
       std::count_if(pages_.begin(), pages_.end(), [](std::byte b) { return b != std::byte{0xFF}; }));
+}
+
+gpu::BufferRange TestKv::page(uint32_t slot, uint32_t index) const {
+  const uint32_t number = page_table_[slot * shape_.pages_per_slot + index / params::kPageTokens];
+  return ranges_[number / shape_.pages_per_segment].part(number % shape_.pages_per_segment * page_bytes_, page_bytes_);
 }
 
 ops::KvRef TestKv::ref() const {
@@ -173,7 +179,8 @@ ops::KvRef TestKv::ref() const {
                       .value_offset = static_cast<uint32_t>(layer_.end + layer_.value_offset)},
           .type = shape_.type,
           .kv_heads = shape_.kv_heads,
-          .head_dim = shape_.head_dim};
+          .head_dim = shape_.head_dim,
+          .shared_dim = shape_.shared_dim};
 }
 
 std::vector<const gpu::Buffer*> TestKv::buffers() const {

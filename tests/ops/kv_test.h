@@ -9,6 +9,7 @@ namespace lahar::test {
 struct KvShape {
   uint32_t slots = 2, pages_per_slot = 8, pages_per_segment = 3, kv_heads = 2, head_dim = 64;
   ops::KvType type = ops::KvType::kF16;
+  uint32_t shared_dim = 0;  // above 0: values are that many dims of the keys
 };
 
 // Everything lies in the second layer of its page; all bytes that were not set are 0xFF, NaN in fp16 and fp32.
@@ -24,7 +25,7 @@ class TestKv {
   // As stored, in the cache's type.
   float key(uint32_t slot, uint32_t head, uint32_t index, uint32_t dim) const { return load(slot, head, index, dim, false); }
   float value(uint32_t slot, uint32_t head, uint32_t index, uint32_t dim) const {
-    return load(slot, head, index, dim, true);
+    return load(slot, head, index, dim, shape_.shared_dim == 0);
   }
   // True where every byte of the token's K and V, in all heads, is still 0xFF.
   bool untouched(uint32_t slot, uint32_t index) const;
@@ -32,11 +33,15 @@ class TestKv {
   uint64_t touched_bytes() const;
 
   // Of one token: K, V and their scales in all heads.
-  uint64_t token_bytes() const { return 2 * uint64_t{shape_.kv_heads} * (token_bytes_ + scale_bytes_); }
+  uint64_t token_bytes() const {
+    return (shape_.shared_dim > 0 ? 1 : 2) * uint64_t{shape_.kv_heads} * (token_bytes_ + scale_bytes_);
+  }
 
   const KvShape& shape() const { return shape_; }
   uint32_t capacity() const { return shape_.pages_per_slot * params::kPageTokens; }
   ops::KvRef ref() const;
+  // The page that holds token `index` of a slot.
+  gpu::BufferRange page(uint32_t slot, uint32_t index) const;
   std::vector<const gpu::Buffer*> buffers() const;
 
  private:

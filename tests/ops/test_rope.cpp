@@ -19,6 +19,8 @@ struct Case {
   uint32_t kv_index_offset = 0;  // of the cache's index before the position
   ops::NormKind norm_kind = ops::NormKind::kRms;
   bool norm_bias = false, norm_after = false, norm_weight = true, value_norm = false;
+  bool query_alone = false;
+  float temperature = 0;
 };
 
 class Rig {
@@ -60,6 +62,7 @@ class Rig {
                                    .q = {q_.range(), q_stride_},
                                    .heads = case_.heads,
                                    .kv = kv_.ref(),
+                                   .query_alone = case_.query_alone,
                                    .pairing = case_.pairing,
                                    .rope_dims = case_.rope_dims,
                                    .inverse_frequencies = frequency_buffer_,
@@ -72,6 +75,8 @@ class Rig {
                                    .q_norm = case_.norm_weight ? gpu::BufferRange(q_norm_buffer_) : gpu::BufferRange(),
                                    .k_norm = case_.norm_weight ? gpu::BufferRange(k_norm_buffer_) : gpu::BufferRange(),
                                    .qk_norm_eps = 1e-6f,
+                                   .temperature = case_.temperature,
+                                   .temperature_floor = 16,
                                    .step = step_ref_,
                                    .label = "rope"});
   }
@@ -137,10 +142,12 @@ class Rig {
         for (uint32_t i = 0; i < case_.heads * dim_; ++i) ASSERT_TRUE(std::isnan(q[t * q_stride_ + i])) << "row " << t;
         continue;
       }
-      const std::vector<double> want_q = expected(t, q_offset_, case_.heads, q_norm_);
+      std::vector<double> want_q = expected(t, q_offset_, case_.heads, q_norm_);
+      const double steps = std::floor((step_.rows[t].position + 1.0) / 16);
+      for (double& q_value : want_q) q_value *= 1 + double{case_.temperature} * std::log(1 + steps);
       for (size_t i = 0; i < want_q.size(); ++i) worst = std::max(worst, error(q[t * q_stride_ + i], want_q[i]));
       const params::Row& row = step_.rows[t];
-      if (row.valid == 0) {
+      if (row.valid == 0 || case_.query_alone) {
         EXPECT_TRUE(kv_.untouched(row.slot, row.kv_index)) << "row " << t << " is not valid, and wrote";
         continue;
       }
@@ -237,6 +244,17 @@ TEST_F(RopeTest, EveryKindOfNorm) {
                         .norm_after = true,
                         .norm_weight = weight,
                         .value_norm = !weight});
+}
+
+TEST_F(RopeTest, TemperatureByPosition) {
+  for (const uint32_t position : {0u, 13u, 14u, 100u})
+    run_case(device(), {.pairing = RopePairing::kNone, .position = position, .temperature = 0.25f});
+}
+
+// The keys and values are another layer's.
+TEST_F(RopeTest, QueryAlone) {
+  for (const QkNorm qk_norm : {QkNorm::kNone, QkNorm::kPerHead, QkNorm::kFull})
+    run_case(device(), {.qk_norm = qk_norm, .query_alone = true});
 }
 
 TEST_F(RopeTest, HeadsOfEverySize) {
