@@ -31,7 +31,7 @@ class ExpertResolver {
   }
   Error wrong_shape(const TensorView& tensor, const Shape& expected) const;
   Status check(const TensorView& tensor, const Shape& expected) const;
-  const TensorView* slice(const TensorView& tensor, uint32_t expert);
+  const TensorView* slice(const TensorView& tensor, uint32_t expert, std::optional<Shape> shape = {});
   Status add(const ExpertMatrixRole& role, Member member);
   Status add_stacked(const ExpertMatrixRole& role, const std::string& name, const TensorView& tensor, Member member);
   Status add_blocks(const ExpertMatrixRole& role, const std::string& name, const TensorView& blocks, Member member);
@@ -63,12 +63,13 @@ Status ExpertResolver::check(const TensorView& tensor, const Shape& expected) co
   return {};
 }
 
-// One expert's part of a tensor whose first dimension counts them.
-const TensorView* ExpertResolver::slice(const TensorView& tensor, uint32_t expert) {
+// One expert's part of a tensor whose first dimension counts them (or their rows, then of the shape given).
+const TensorView* ExpertResolver::slice(const TensorView& tensor, uint32_t expert, std::optional<Shape> shape) {
   auto view = std::make_unique<TensorView>();
   view->name = tensor.name + "[" + std::to_string(expert) + "]";
   view->dtype = tensor.dtype;
-  for (size_t d = 1; d < tensor.shape.rank(); ++d) view->shape.push_back(tensor.shape[d]);
+  for (size_t d = 1; d < tensor.shape.rank() && !shape; ++d) view->shape.push_back(tensor.shape[d]);
+  if (shape) view->shape = *shape;
   const size_t bytes = tensor.data.size() / experts_;
   view->data = tensor.data.subspan(expert * bytes, bytes);
   out_.slices.push_back(std::move(view));
@@ -103,7 +104,9 @@ Status ExpertResolver::add_stacked(const ExpertMatrixRole& role, const std::stri
   LAHAR_TRY(check(tensor, role.transposed ? Shape{experts_, role.cols, role.rows} : Shape{experts_, role.rows, role.cols}));
   const TensorView* scales = nullptr;
   if (source_.hf() != nullptr || tensor.dtype == DType::kF8E4M3) scales = find_any(tensor.name, {"_scale_inv", "_scale"});
-  if (scales != nullptr && (scales->shape.rank() < 2 || scales->shape[0] != experts_))
+  // `lahar quantize` writes a row of scales for every row of the stack.
+  const bool flat = scales != nullptr && scales->shape.rank() == 2 && scales->shape[0] == uint64_t{experts_} * role.rows;
+  if (scales != nullptr && !flat && (scales->shape.rank() < 2 || scales->shape[0] != experts_))
     return Error{ErrorCode::kFormat, source_.name() + ": tensor '" + scales->name + "': expected " +
                                          std::to_string(experts_) + " experts, found shape " + scales->shape.to_string()};
   const TensorView* factors = role.scaled && source_.gguf() != nullptr ? find(name + ".scale") : nullptr;
@@ -112,7 +115,8 @@ Status ExpertResolver::add_stacked(const ExpertMatrixRole& role, const std::stri
   for (uint32_t e = 0; e < experts_; ++e) {
     MatrixPiece piece;
     piece.tensor = slice(tensor, e);
-    if (scales != nullptr) piece.scales = slice(*scales, e);
+    if (flat) piece.scales = slice(*scales, e, Shape{role.rows, scales->shape[1]});
+    else if (scales != nullptr) piece.scales = slice(*scales, e);
     piece.rows = role.rows;
     piece.cols = role.cols;
     piece.transposed = role.transposed;

@@ -1,5 +1,5 @@
-// Llama 1 to 3, and the many models that are converted to it.
-#include "arch/common.h"
+// Llama 1 to 3, and the many models that are converted to it, in GGUF with experts too (Mixtral).
+#include "arch/experts.h"
 
 namespace lahar::arch {
 
@@ -20,10 +20,18 @@ void read(Config& c, ModelSpec& spec) {
     layer.attention.window = window;
     if (scale != 0) layer.attention.scale = static_cast<float>(scale);
   }
+  if (!c.gguf() || c.count({"", "expert_count"}, 0, UINT32_MAX, 0) == 0) return;
+  MoeSpec moe = read_moe(c, spec, {});
+  moe.normalize = true;
+  for (LayerSpec& layer : spec.layers) use_experts(layer, moe);
+}
+
+LayerRoles roles(const ModelSpec& spec, uint32_t layer, const ModelSource& source) {
+  return expert_layer_roles(spec, layer, source, {.gguf_scaled = true});
 }
 
 }  // namespace
 
-const Architecture kLlama{"llama", kGguf, kHf, read, nullptr};
+const Architecture kLlama{"llama", kGguf, kHf, read, nullptr, roles};
 
 }  // namespace lahar::arch

@@ -16,10 +16,11 @@ namespace arch {
 
 namespace {
 
-constexpr const Architecture* kAll[] = {&kBloom,   &kCohere,  &kCohere2,  &kErnie45,   &kExaone4, &kFalcon,  &kGemma2,
-                                        &kGemma3, &kGemma3n,  &kGlm,     &kGlm4,     &kGpt2,      &kGptNeox, &kGranite, &kHunyuan,
-                                        &kLlama,   &kMistral, &kMpt,      &kOlmo2,     &kPhi3,    &kQwen2,   &kQwen3,
-                                        &kSeedOss, &kSmolLm3, &kStableLm, &kStarcoder2};
+constexpr const Architecture* kAll[] = {
+    &kErnie45Moe, &kGlm4Moe, &kGraniteMoe, &kMiniMaxM2, &kMixtral, &kOlmoe,    &kQwen2Moe,  &kQwen3Moe, &kBloom,
+    &kCohere,     &kCohere2, &kErnie45,    &kExaone4,   &kFalcon,  &kGemma2,   &kGemma3,    &kGemma3n,  &kGlm,
+    &kGlm4,       &kGpt2,    &kGptNeox,    &kGranite,   &kHunyuan, &kLlama,    &kMistral,   &kMpt,      &kOlmo2,
+    &kPhi3,       &kQwen2,   &kQwen3,      &kSeedOss,   &kSmolLm3, &kStableLm, &kStarcoder2};
 
 constexpr TensorNames kGgufNames{.embedding = "token_embd",
                                  .embedding_norm = "token_embd_norm",
@@ -68,8 +69,11 @@ TensorLayout tensor_layout(const Architecture& architecture, const ModelSpec& sp
 }  // namespace arch
 
 std::string supported_architectures() {
+  std::vector<std::string_view> names;
+  for (const Architecture* a : arch::architectures()) names.push_back(a->name);
+  std::sort(names.begin(), names.end());
   std::string list;
-  for (const Architecture* a : arch::architectures()) list += (list.empty() ? "" : ", ") + std::string(a->name);
+  for (const std::string_view name : names) list += (list.empty() ? "" : ", ") + std::string(name);
   return list;
 }
 

@@ -1,5 +1,7 @@
 #include "blocks/block_kinds.h"
 
+#include "blocks/moe_ffn.h"
+
 namespace lahar {
 
 const BlockKind* block_kind(Mixer mixer) {
@@ -10,6 +12,7 @@ const BlockKind* block_kind(Mixer mixer) {
 
 const BlockKind* block_kind(FfnKind ffn) {
   switch (ffn) {
+    case FfnKind::kExperts: return &kExpertsBlock;
     default: return nullptr;
   }
 }

@@ -119,7 +119,10 @@ TEST(Plan, NamesTheKeyOfALie) {
 
 TEST(Plan, RefusesExpertsAndStrangers) {
   test::TinyLlama model;
-  model.metadata.add("llama.expert_count", uint32_t{8});
+  GgufWriter dense;
+  dense.add("general.architecture", "qwen2");
+  dense.add("qwen2.expert_count", uint32_t{8});
+  model.metadata = dense;
   EXPECT_NE(plan_of(model).error().find("mixture-of-experts"), std::string::npos);
   test::TinyLlama stranger;
   GgufWriter writer;
