@@ -17,10 +17,10 @@ namespace arch {
 namespace {
 
 constexpr const Architecture* kAll[] = {
-    &kErnie45Moe, &kGlm4Moe, &kGraniteMoe, &kMiniMaxM2, &kMixtral, &kOlmoe,    &kQwen2Moe,  &kQwen3Moe, &kBloom,
-    &kCohere,     &kCohere2, &kErnie45,    &kExaone4,   &kFalcon,  &kGemma2,   &kGemma3,    &kGemma3n,  &kGlm,
-    &kGlm4,       &kGpt2,    &kGptNeox,    &kGranite,   &kHunyuan, &kLlama,    &kMistral,   &kMpt,      &kOlmo2,
-    &kPhi3,       &kQwen2,   &kQwen3,      &kSeedOss,   &kSmolLm3, &kStableLm, &kStarcoder2};
+    &kGptOss,   &kLlama4, &kErnie45Moe, &kGlm4Moe, &kGraniteMoe, &kMiniMaxM2, &kMixtral, &kOlmoe,    &kQwen2Moe,
+    &kQwen3Moe, &kBloom,  &kCohere,     &kCohere2, &kErnie45,    &kExaone4,   &kFalcon,  &kGemma2,   &kGemma3,
+    &kGemma3n,  &kGlm,    &kGlm4,       &kGpt2,    &kGptNeox,    &kGranite,   &kHunyuan, &kLlama,    &kMistral,
+    &kMpt,      &kOlmo2,  &kPhi3,       &kQwen2,   &kQwen3,      &kSeedOss,   &kSmolLm3, &kStableLm, &kStarcoder2};
 
 constexpr TensorNames kGgufNames{.embedding = "token_embd",
                                  .embedding_norm = "token_embd_norm",

@@ -22,6 +22,8 @@ inline Status span_values(const WeightPlan::Data& data, const MatrixPlan& part, 
   }
   std::vector<std::byte> scratch;
   LAHAR_TRY(quant::to_floats(span.piece->tensor->dtype, file_rows(span, scratch), values));
+  if (part.fold_scale)
+    for (float& value : values) value *= span.piece->scale;
   if (part.quantize || !quant::traits(part.format).grouped) return {};
   std::vector<float> scales;
   LAHAR_TRY(read_scales(data, part, span, scales));

@@ -73,7 +73,8 @@ TEST_P(Hf, LogitsMatch) {
   check(folder, read_folder(folder), 1e-9);
 }
 INSTANTIATE_TEST_SUITE_P(Golden, Hf,
-                         testing::Values("hf/falcon-mqa", "hf/gemma2", "hf/gemma3", "hf/gpt2", "hf/llama-gqa",
+                         testing::Values("hf/falcon-mqa", "hf/gemma2", "hf/gemma3", "hf/gemma3n", "hf/gpt-oss", "hf/gpt2",
+                                         "hf/llama4", "hf/mixtral", "hf/qwen2-moe", "hf/qwen3-moe", "hf/llama-gqa",
                                          "hf/llama-mha", "hf/llama-mqa-tied", "hf/llama-yarn", "hf/llama31-rope",
                                          "hf/mistral-swa", "hf/phi3", "hf/qwen2", "hf/qwen3", "hf-long/llama-gqa",
                                          "hf-long/mistral-swa", "hf-long/qwen3", "quant-hf/fp8-block",
@@ -89,13 +90,13 @@ TEST_P(Gguf, LogitsMatch) {
   check(file, read_bin(logits), 1e-6);
 }
 INSTANTIATE_TEST_SUITE_P(Golden, Gguf,
-                         testing::Values("gguf/gemma3-dense", "gguf/gpt2-dense", "gguf/llama-dense", "gguf/phi3-dense",
-                                         "gguf/qwen3-dense", "quant-gguf/F16", "quant-gguf/BF16", "quant-gguf/Q8_0",
-                                         "quant-gguf/Q4_0", "quant-gguf/Q4_1", "quant-gguf/Q4_K_S", "quant-gguf/Q4_K_M",
-                                         "quant-gguf/Q6_K", "quant-gguf/Q5_0", "quant-gguf/Q5_1", "quant-gguf/Q2_K",
-                                         "quant-gguf/Q3_K_S", "quant-gguf/Q5_K_S", "quant-gguf/IQ3_S", "quant-gguf/IQ4_NL",
-                                         "quant-gguf/IQ4_XS", "quant-gguf/MXFP4_MOE", "quant-gguf/TQ1_0",
-                                         "quant-gguf/TQ2_0"));
+                         testing::Values("gguf/gpt-oss-moe", "gguf/llama-moe", "gguf/qwen3moe-moe", "gguf/gemma3-dense",
+                                         "gguf/gpt2-dense", "gguf/llama-dense", "gguf/phi3-dense", "gguf/qwen3-dense",
+                                         "quant-gguf/F16", "quant-gguf/BF16", "quant-gguf/Q8_0", "quant-gguf/Q4_0",
+                                         "quant-gguf/Q4_1", "quant-gguf/Q4_K_S", "quant-gguf/Q4_K_M", "quant-gguf/Q6_K",
+                                         "quant-gguf/Q5_0", "quant-gguf/Q5_1", "quant-gguf/Q2_K", "quant-gguf/Q3_K_S",
+                                         "quant-gguf/Q5_K_S", "quant-gguf/IQ3_S", "quant-gguf/IQ4_NL", "quant-gguf/IQ4_XS",
+                                         "quant-gguf/MXFP4_MOE", "quant-gguf/TQ1_0", "quant-gguf/TQ2_0"));
 
 }  // namespace
 

@@ -108,6 +108,44 @@ void expect_all(gpu::Device& device, const Opened& opened, const ModelWeights& w
 
 class Load : public test::GpuTest {};
 
+// One matrix of a slab, as floats.
+std::vector<float> read_back(gpu::Device& device, const gpu::BufferRange& slab, const ops::ExpertMatrix& m) {
+  const auto layout = quant::layout(m.format, m.rows, m.cols, m.group).value();
+  quant::Matrix matrix{m.format, m.rows, m.cols, m.group, {}};
+  for (uint32_t p = 0; p < layout.planes; ++p) matrix.planes[p] = slab.part(m.planes[p], layout.plane_bytes[p]);
+  return read_back(device, Linear{.rows = m.rows, .cols = m.cols, .parts = {{matrix}}, .bias = {}});
+}
+
+TEST_F(Load, ExpertsLieInSlabsThatATableFinds) {
+  for (const Quantize quantize : {Quantize::kNone, Quantize::kInt8}) {
+    Opened opened;
+    opened.bytes = test::TinyMoe(4, 2, DType::kF16).bytes();
+    opened.source = std::move(ModelSource::from_memory(opened.bytes, "tiny.gguf")).value();
+    finish(opened, quantize);
+    // Blocks that hold a slab or two.
+    const auto weights = load_weights(device(), *opened.source, opened.spec, *opened.plan, {.block_bytes = 64 << 10});
+    ASSERT_TRUE(weights.ok()) << weights.error().message;
+    for (size_t layer = 0; layer < 2; ++layer) {
+      const BlockWeights& block = weights->layers[layer].ffn;
+      const auto table = test::from_device<uint64_t>(device(), block.experts.table);
+      ASSERT_EQ(table.size(), 4u);
+      ASSERT_EQ(block.experts.slabs.size(), block.expert_memory.size());
+      for (size_t e = 0; e < table.size(); ++e) {
+        const gpu::BufferRange* memory = nullptr;
+        for (const gpu::BufferRange& range : block.experts.slabs)
+          if (table[e] >= range.address() && table[e] + block.expert_bytes <= range.address() + range.size) memory = &range;
+        ASSERT_NE(memory, nullptr) << "expert " << e;
+        EXPECT_EQ(table[e] % 256, 0u);
+        const gpu::BufferRange slab = memory->part(table[e] - memory->address(), block.expert_bytes);
+        const ExpertPlan& plan = opened.plan->data().layers[layer].ffn.experts.experts[e];
+        const double bound = quantize == Quantize::kNone ? 0 : 0.01;
+        EXPECT_LE(relative_error(read_back(device(), slab, block.experts.gate_up), expected(*opened.plan, plan.up)), bound);
+        EXPECT_LE(relative_error(read_back(device(), slab, block.experts.down), expected(*opened.plan, plan.down)), bound);
+      }
+    }
+  }
+}
+
 TEST_F(Load, KeepsTheBitsOfPlainTypes) {
   for (DType dtype : {DType::kF32, DType::kF16, DType::kBF16}) {
     const Opened opened = open_tiny(dtype);

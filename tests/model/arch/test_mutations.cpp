@@ -57,7 +57,8 @@ TEST(Mutations, EveryValueOfEveryConfig) {
   test::TemporaryFolder temporary;
   size_t tried = 0, accepted = 0;
   for (const char* name : {"hf/falcon-mqa", "hf/gemma2", "hf/gemma3", "hf/gpt2", "hf/llama-yarn", "hf/llama31-rope",
-                           "hf/mistral-swa", "hf/phi3", "hf/qwen2", "hf/qwen3", "quant-hf/awq-int4", "quant-hf/gptq-int4"}) {
+                           "hf/mistral-swa", "hf/phi3", "hf/qwen2", "hf/qwen3", "quant-hf/awq-int4", "quant-hf/gptq-int4",
+                           "hf/mixtral", "hf/qwen2-moe", "hf/qwen3-moe", "hf/gpt-oss", "hf/llama4"}) {
     const auto folder = temporary.path() / name;
     std::filesystem::create_directories(folder);
     std::filesystem::create_symlink(golden / name / "model.safetensors", folder / "model.safetensors");

@@ -59,6 +59,19 @@ TinyLlama::TinyLlama(DType dtype) {
   }
 }
 
+TinyMoe::TinyMoe(uint32_t experts, uint32_t chosen, DType dtype) : TinyLlama(dtype) {
+  metadata.add("llama.expert_count", experts);
+  metadata.add("llama.expert_used_count", chosen);
+  metadata.add("llama.expert_feed_forward_length", kWidth);
+  for (const std::string layer : {"blk.0.", "blk.1."}) {
+    for (const char* name : {"ffn_gate.weight", "ffn_up.weight", "ffn_down.weight"}) remove(layer + name);
+    tensors.push_back(random_tensor(layer + "ffn_gate_inp.weight", {kExperts, 64}));
+    tensors.push_back(random_tensor(layer + "ffn_gate_exps.weight", {kExperts, kWidth, 64}, dtype));
+    tensors.push_back(random_tensor(layer + "ffn_up_exps.weight", {kExperts, kWidth, 64}, dtype));
+    tensors.push_back(random_tensor(layer + "ffn_down_exps.weight", {kExperts, 64, kWidth}, dtype));
+  }
+}
+
 TinyTensor& TinyLlama::tensor(const std::string& name) {
   return *std::find_if(tensors.begin(), tensors.end(), [&](const TinyTensor& t) { return t.name == name; });
 }

@@ -47,6 +47,12 @@ struct TinyLlama {
   std::vector<std::byte> bytes();
 };
 
+// The same with 4 experts of 32 instead of its feed-forward, the metadata telling of `experts` and `chosen`.
+struct TinyMoe : TinyLlama {
+  static constexpr uint32_t kExperts = 4, kWidth = 32;
+  TinyMoe(uint32_t experts, uint32_t chosen, DType dtype = DType::kF32);
+};
+
 // The tensors of a Hugging Face checkpoint for a config.json of any of the architectures without golden data.
 void write_folder(const std::filesystem::path& folder, const nlohmann::json& config, const std::vector<TinyTensor>& tensors);
 

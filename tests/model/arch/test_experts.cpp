@@ -1,0 +1,317 @@
+// Experts in files: stacked, one by one, transposed, in blocks, damaged.
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <nlohmann/json.hpp>
+
+#include "quant/quantize.h"
+#include "reference_math.h"
+#include "tiny_model.h"
+
+namespace lahar {
+
+namespace {
+
+using nlohmann::json;
+using test::TinyTensor;
+
+constexpr uint32_t kHidden = 64, kWidth = test::TinyMoe::kWidth, kExperts = test::TinyMoe::kExperts;
+
+struct Planned {
+  std::vector<std::byte> bytes;
+  std::unique_ptr<ModelSource> source;
+  Result<ModelSpec> spec = Error{};
+  Result<WeightPlan> plan = Error{};
+  std::string error() const {
+    if (!spec.ok()) return spec.error().message;
+    return plan.ok() ? "" : plan.error().message;
+  }
+};
+
+void finish(Planned& planned, Quantize quantize) {
+  planned.spec = read_model_spec(*planned.source);
+  if (planned.spec.ok()) planned.plan = WeightPlan::make(*planned.source, *planned.spec, quantize);
+}
+
+// Llama with experts, as GGUF.
+struct TinyMoe : test::TinyMoe {
+  using test::TinyMoe::TinyMoe;
+  Planned plan(Quantize quantize = Quantize::kNone) {
+    Planned planned;
+    planned.bytes = bytes();
+    planned.source = std::move(ModelSource::from_memory(planned.bytes, "tiny.gguf")).value();
+    finish(planned, quantize);
+    return planned;
+  }
+};
+
+const LayerExpertsPlan& experts_of(const Planned& planned, size_t layer = 0) {
+  return planned.plan->data().layers[layer].ffn.experts;
+}
+
+std::vector<float> floats_of(const TinyTensor& tensor, size_t expert) {
+  const size_t count = *tensor.shape.elements() / kExperts;
+  std::vector<float> values(count);
+  std::memcpy(values.data(), tensor.data.data() + expert * count * sizeof(float), count * sizeof(float));
+  return values;
+}
+
+std::vector<float> joined(std::vector<float> a, const std::vector<float>& b) {
+  a.insert(a.end(), b.begin(), b.end());
+  return a;
+}
+
+TEST(Experts, StackedTensorsAreCutIntoOneMatrixEach) {
+  TinyMoe model(kExperts, 2);
+  const Planned planned = model.plan();
+  ASSERT_EQ(planned.error(), "");
+  EXPECT_EQ(planned.spec->layers[0].ffn_kind, FfnKind::kExperts);
+  EXPECT_EQ(planned.spec->layers[0].moe.chosen, 2u);
+  EXPECT_TRUE(planned.spec->layers[0].moe.normalize);
+  const LayerExpertsPlan& plan = experts_of(planned, 1);
+  ASSERT_EQ(plan.experts.size(), kExperts);
+  for (size_t e = 0; e < kExperts; ++e) {
+    ASSERT_EQ(plan.experts[e].up.parts.size(), 1u);
+    EXPECT_EQ(test::matrix_of(planned.plan->data(), plan.experts[e].up),
+              joined(floats_of(model.tensor("blk.1.ffn_gate_exps.weight"), e),
+                     floats_of(model.tensor("blk.1.ffn_up_exps.weight"), e)));
+    EXPECT_EQ(test::matrix_of(planned.plan->data(), plan.experts[e].down),
+              floats_of(model.tensor("blk.1.ffn_down_exps.weight"), e));
+  }
+}
+
+TEST(Experts, ASlabHoldsAllOfAnExpert) {
+  TinyMoe model(kExperts, 2);
+  const Planned planned = model.plan();
+  ASSERT_EQ(planned.error(), "");
+  const ExpertSlab& slab = experts_of(planned).slab;
+  EXPECT_EQ(slab.gate_up.rows, 2 * kWidth);
+  EXPECT_EQ(slab.gate_up.planes[0], 0u);
+  EXPECT_EQ(slab.down.planes[0], 2 * kWidth * kHidden * sizeof(float));
+  EXPECT_EQ(slab.bytes, 3 * kWidth * kHidden * sizeof(float));
+  EXPECT_EQ(slab.up.rows, 0u);
+  EXPECT_EQ(slab.down.bias, ops::ExpertMatrix::kNoBias);
+  const MemoryNeed& memory = planned.plan->memory();
+  const uint64_t attention = 128 * 64 + 64 * 64, router = kExperts * kHidden;
+  EXPECT_EQ(memory.linear, 2 * (4 * (attention + router) + kExperts * slab.bytes) + 80 * 64 * 4);
+}
+
+TEST(Experts, GateAndUpOfDifferentTypesAreTwoMatrices) {
+  TinyMoe model(kExperts, 2);
+  model.tensor("blk.0.ffn_up_exps.weight") =
+      test::random_tensor("blk.0.ffn_up_exps.weight", {kExperts, kWidth, kHidden}, DType::kF16);
+  const Planned planned = model.plan();
+  ASSERT_EQ(planned.error(), "");
+  const ExpertSlab& slab = experts_of(planned).slab;
+  EXPECT_EQ(slab.gate_up.rows, kWidth);
+  EXPECT_EQ(slab.up.rows, kWidth);
+  EXPECT_EQ(slab.up.format, quant::WeightFormat::kF16);
+  EXPECT_EQ(slab.up.planes[0], kWidth * kHidden * sizeof(float));
+}
+
+TEST(Experts, TheRouterIsNotQuantized) {
+  TinyMoe model(kExperts, 2, DType::kF16);
+  const Planned planned = model.plan(Quantize::kInt8);
+  ASSERT_EQ(planned.error(), "");
+  EXPECT_EQ(planned.plan->data().layers[0].ffn.linears[0].parts[0].format, quant::WeightFormat::kF32);
+  EXPECT_EQ(experts_of(planned).slab.gate_up.format, quant::kInt8Format);
+}
+
+TEST(Experts, AScaleOfEachExpertIsMultipliedIn) {
+  TinyMoe model(kExperts, 2);
+  TinyTensor scale = test::random_tensor("blk.0.ffn_down_exps.scale", {kExperts});
+  model.tensors.push_back(scale);
+  const Planned planned = model.plan();
+  ASSERT_EQ(planned.error(), "");
+  const auto found = test::matrix_of(planned.plan->data(), experts_of(planned).experts[3].down);
+  const auto plain = floats_of(model.tensor("blk.0.ffn_down_exps.weight"), 3);
+  float factor = 0;
+  std::memcpy(&factor, scale.data.data() + 3 * sizeof(float), sizeof(float));
+  for (size_t i = 0; i < plain.size(); ++i) ASSERT_FLOAT_EQ(found[i], plain[i] * factor);
+}
+
+TEST(Experts, OldFilesHaveATensorEach) {
+  TinyMoe model(kExperts, 2);
+  model.remove("blk.0.ffn_down_exps.weight");
+  for (uint32_t e = 0; e < kExperts; ++e)
+    model.tensors.push_back(
+        test::random_tensor("blk.0.ffn_down." + std::to_string(e) + ".weight", {kHidden, kWidth}, DType::kF32));
+  const Planned planned = model.plan();
+  ASSERT_EQ(planned.error(), "");
+  EXPECT_EQ(test::matrix_of(planned.plan->data(), experts_of(planned).experts[2].down).size(), kHidden * kWidth);
+}
+
+TEST(Experts, NamesWhatIsMissingOrOfAnotherShape) {
+  const auto error_without = [](const char* name) {
+    TinyMoe model(kExperts, 2);
+    model.remove(name);
+    return model.plan().error();
+  };
+  EXPECT_EQ(error_without("blk.1.ffn_down_exps.weight"), "tiny.gguf: tensor 'blk.1.ffn_down_exps.weight' is missing");
+  EXPECT_EQ(error_without("blk.0.ffn_up_exps.weight"), "tiny.gguf: tensor 'blk.0.ffn_up_exps.weight' is missing");
+  EXPECT_EQ(error_without("blk.0.ffn_gate_inp.weight"), "tiny.gguf: tensor 'blk.0.ffn_gate_inp.weight' is missing");
+  TinyMoe flat(kExperts, 2);
+  flat.tensor("blk.0.ffn_up_exps.weight") = test::random_tensor("blk.0.ffn_up_exps.weight", {kExperts * kWidth, kHidden});
+  EXPECT_EQ(flat.plan().error(),
+            "tiny.gguf: tensor 'blk.0.ffn_up_exps.weight': expected shape [4, 32, 64], found [128, 64]");
+  TinyMoe fewer(kExperts, 2);
+  fewer.tensor("blk.0.ffn_gate_exps.weight") =
+      test::random_tensor("blk.0.ffn_gate_exps.weight", {kExperts - 1, kWidth, kHidden});
+  EXPECT_EQ(fewer.plan().error(),
+            "tiny.gguf: tensor 'blk.0.ffn_gate_exps.weight': expected shape [4, 32, 64], found [3, 32, 64]");
+}
+
+TEST(Experts, NamesTheKeyOfALie) {
+  const auto error = [](uint32_t experts, uint32_t chosen) { return TinyMoe(experts, chosen).plan().error(); };
+  EXPECT_NE(error(513, 2).find("llama.expert_count: expected 1 to 512, found 513"), std::string::npos) << error(513, 2);
+  EXPECT_NE(error(4000000000, 2).find("llama.expert_count"), std::string::npos);
+  EXPECT_NE(error(4, 5).find("llama.expert_used_count: expected 1 to 4, found 5"), std::string::npos) << error(4, 5);
+  EXPECT_NE(error(4, 0).find("llama.expert_used_count: expected 1 to 4, found 0"), std::string::npos);
+  EXPECT_NE(error(512, 17).find("llama.expert_used_count: expected 1 to 16, found 17"), std::string::npos);
+  EXPECT_NE(error(5, 2).find("expected shape [5, 64], found [4, 64]"), std::string::npos) << error(5, 2);
+  EXPECT_NE(error(0, 0).find("'blk.0.ffn_gate.weight' is missing"), std::string::npos) << error(0, 0);
+}
+
+// A Hugging Face folder of one layer.
+struct TinyFolder {
+  json config;
+  std::vector<TinyTensor> tensors;
+
+  explicit TinyFolder(const char* type) {
+    config = {{"model_type", type},
+              {"hidden_size", kHidden},
+              {"num_hidden_layers", 1},
+              {"num_attention_heads", 4},
+              {"num_key_value_heads", 2},
+              {"head_dim", 16},
+              {"vocab_size", 80},
+              {"intermediate_size", kWidth},
+              {"moe_intermediate_size", kWidth},
+              {"num_local_experts", 4},
+              {"num_experts", 4},
+              {"num_experts_per_tok", 2},
+              {"attention_bias", false}};
+    add("model.embed_tokens.weight", {80, kHidden});
+    add("lm_head.weight", {80, kHidden});
+    add("model.norm.weight", {kHidden});
+    layer("input_layernorm.weight", {kHidden});
+    layer("post_attention_layernorm.weight", {kHidden});
+    layer("self_attn.q_proj.weight", {64, kHidden});
+    layer("self_attn.k_proj.weight", {32, kHidden});
+    layer("self_attn.v_proj.weight", {32, kHidden});
+    layer("self_attn.o_proj.weight", {kHidden, 64});
+  }
+  TinyTensor& add(const std::string& name, const Shape& shape) {
+    tensors.push_back(test::random_tensor(name, shape));
+    return tensors.back();
+  }
+  TinyTensor& layer(const std::string& name, const Shape& shape) { return add("model.layers.0." + name, shape); }
+
+  Planned plan(const test::TemporaryFolder& folder) const {
+    test::write_folder(folder.path(), config, tensors);
+    Planned planned;
+    planned.source = std::move(ModelSource::open(folder.path())).value();
+    finish(planned, Quantize::kNone);
+    return planned;
+  }
+};
+
+TEST(Experts, TransposedTensorsWithGateAndUpInTurns) {
+  TinyFolder model("gpt_oss");
+  model.layer("self_attn.sinks", {4});
+  model.layer("mlp.router.weight", {kExperts, kHidden});
+  model.layer("mlp.router.bias", {kExperts});
+  model.layer("mlp.experts.gate_up_proj_bias", {kExperts, 2 * kWidth});
+  model.layer("mlp.experts.down_proj_bias", {kExperts, kHidden});
+  model.layer("mlp.experts.down_proj", {kExperts, kWidth, kHidden});
+  const TinyTensor all = model.layer("mlp.experts.gate_up_proj", {kExperts, kHidden, 2 * kWidth});
+  const test::TemporaryFolder folder;
+  const Planned planned = model.plan(folder);
+  ASSERT_EQ(planned.error(), "");
+  const ExpertPlan& expert = experts_of(planned).experts[2];
+  const auto up = test::matrix_of(planned.plan->data(), expert.up);
+  const auto file = floats_of(all, 2);  // [hidden, 2 width]
+  for (uint32_t r = 0; r < kWidth; ++r)
+    for (uint32_t c = 0; c < kHidden; ++c) {
+      ASSERT_EQ(up[r * kHidden + c], file[c * 2 * kWidth + 2 * r]);
+      ASSERT_EQ(up[(kWidth + r) * kHidden + c], file[c * 2 * kWidth + 2 * r + 1]);
+    }
+  std::vector<float> bias;
+  ASSERT_TRUE(read_vector(expert.up.bias, bias).ok());
+  const auto file_bias = floats_of(test::random_tensor("model.layers.0.mlp.experts.gate_up_proj_bias", {4, 2 * kWidth}), 2);
+  EXPECT_EQ(bias[1], file_bias[2]);
+  EXPECT_EQ(bias[kWidth], file_bias[1]);
+  const ExpertSlab& slab = experts_of(planned).slab;
+  EXPECT_EQ(slab.gate_up.bias, 3 * kWidth * kHidden * sizeof(float));
+  EXPECT_EQ(slab.down.bias, slab.gate_up.bias + 2 * kWidth * sizeof(float));
+}
+
+TEST(Experts, Mxfp4BlocksKeepTheirBits) {
+  TinyFolder model("gpt_oss");
+  model.layer("self_attn.sinks", {4});
+  model.layer("mlp.router.weight", {kExperts, kHidden});
+  model.layer("mlp.router.bias", {kExperts});
+  model.layer("mlp.experts.gate_up_proj_bias", {kExperts, 2 * kWidth});
+  model.layer("mlp.experts.down_proj_bias", {kExperts, kHidden});
+  const auto add_bytes = [&](const std::string& name, const Shape& shape, auto value) {
+    TinyTensor t{"model.layers.0.mlp.experts." + name, DType::kU8, shape, {}};
+    for (uint64_t i = 0; i < *shape.elements(); ++i) t.data.push_back(static_cast<std::byte>(value(i)));
+    model.tensors.push_back(std::move(t));
+  };
+  const auto quant = [](uint64_t i) { return (i * 37 + 11) % 251; };
+  add_bytes("gate_up_proj_blocks", {kExperts, 2 * kWidth, kHidden / 32, 16}, quant);
+  add_bytes("gate_up_proj_scales", {kExperts, 2 * kWidth, kHidden / 32}, [](uint64_t i) { return 120 + i % 8; });
+  add_bytes("down_proj_blocks", {kExperts, kHidden, kWidth / 32, 16}, quant);
+  add_bytes("down_proj_scales", {kExperts, kHidden, kWidth / 32}, [](uint64_t) { return 127; });
+  const test::TemporaryFolder folder;
+  const Planned planned = model.plan(folder);
+  ASSERT_EQ(planned.error(), "");
+  const LayerExpertsPlan& plan = experts_of(planned);
+  EXPECT_EQ(plan.slab.gate_up.format, quant::WeightFormat::kMXFP4);
+  const auto up = test::matrix_of(planned.plan->data(), plan.experts[1].up);
+  constexpr float kValues[] = {0, 0.5f, 1, 1.5f, 2, 3, 4, 6};
+  for (uint32_t r : {0u, 5u, kWidth, kWidth + 7}) {
+    const uint64_t file_row = 2 * kWidth + (r < kWidth ? 2 * r : 2 * (r - kWidth) + 1);  // of expert 1
+    for (uint32_t c = 0; c < kHidden; ++c) {
+      const uint64_t n = quant(file_row * kHidden / 2 + c / 2) >> 4 * (c % 2) & 15;
+      const float value = std::ldexp(kValues[n & 7], static_cast<int>((file_row * 2 + c / 32) % 8) - 7);
+      ASSERT_EQ(up[r * kHidden + c], n >= 8 ? -value : value) << r << " " << c;
+    }
+  }
+}
+
+// transformers keeps [experts, 2 width, hidden] in memory and may save it so.
+TEST(Experts, FusedOrOneByOneIsTheSame) {
+  const auto base = [] {
+    TinyFolder model("mixtral");
+    model.layer("block_sparse_moe.gate.weight", {kExperts, kHidden});
+    return model;
+  };
+  TinyFolder fused = base(), single = base();
+  const TinyTensor up = fused.layer("block_sparse_moe.experts.gate_up_proj", {kExperts, 2 * kWidth, kHidden});
+  const TinyTensor down = fused.layer("block_sparse_moe.experts.down_proj", {kExperts, kHidden, kWidth});
+  for (uint32_t e = 0; e < kExperts; ++e) {
+    const std::string name = "block_sparse_moe.experts." + std::to_string(e);
+    const auto cut = [&](const char* suffix, const Shape& shape, const TinyTensor& all, size_t first) {
+      TinyTensor& t = single.layer(name + suffix, shape);
+      std::memcpy(t.data.data(), all.data.data() + first * sizeof(float), t.data.size());
+    };
+    cut(".w1.weight", {kWidth, kHidden}, up, size_t{e} * 2 * kWidth * kHidden);
+    cut(".w3.weight", {kWidth, kHidden}, up, (size_t{e} * 2 + 1) * kWidth * kHidden);
+    cut(".w2.weight", {kHidden, kWidth}, down, size_t{e} * kWidth * kHidden);
+  }
+  const test::TemporaryFolder first, second;
+  const Planned a = fused.plan(first), b = single.plan(second);
+  ASSERT_EQ(a.error(), "");
+  ASSERT_EQ(b.error(), "");
+  for (uint32_t e = 0; e < kExperts; ++e) {
+    EXPECT_EQ(test::matrix_of(a.plan->data(), experts_of(a).experts[e].up),
+              test::matrix_of(b.plan->data(), experts_of(b).experts[e].up));
+    EXPECT_EQ(test::matrix_of(a.plan->data(), experts_of(a).experts[e].down),
+              test::matrix_of(b.plan->data(), experts_of(b).experts[e].down));
+  }
+}
+
+}  // namespace
+
+}  // namespace lahar
