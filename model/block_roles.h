@@ -21,6 +21,7 @@ struct MatrixRole {
   uint32_t rows = 0, cols = 0;
   bool bias = false;
   std::vector<RowRun> runs;  // rows of the tensor in the order wanted; empty: all, as they are
+  bool scaled = false;       // a GGUF's factor (".scale") counts
 };
 
 // y = W x + b, of tensors that lie one behind the other.

@@ -79,6 +79,7 @@ struct AttentionSpec {
   bool qk_norm_weight = true, qk_norm_bias = false, qk_norm_after_rope = false;
   bool value_norm = false;  // RMSNorm of each head's v, without weights
   bool qkv_bias = false, output_bias = false;
+  bool output_gate = false;  // the output is multiplied by the sigmoid of a gate, which q's projection gives behind each head
 };
 
 struct FfnSpec {

@@ -12,7 +12,7 @@ namespace {
 
 // Where a checkpoint's names begin: it depends on the class that saved it.
 constexpr std::string_view kRoots[] = {
-    "model.", "transformer.", "gpt_neox.", "", "language_model.model.", "model.language_model.", "language_model."};
+    "model.", "transformer.", "gpt_neox.", "rwkv.", "", "language_model.model.", "model.language_model.", "language_model."};
 constexpr std::string_view kHeadRoots[] = {"", "language_model.", "model.language_model."};
 
 std::string weight_of(std::string_view name) { return std::string(name) + ".weight"; }
@@ -37,6 +37,7 @@ class Resolver {
   Status qk_norm(const std::string& name, uint32_t heads, const AttentionSpec& a, VectorTensors& out) const;
   Status qkv(const std::string& layer, const LayerSpec& spec, LayerTensors& out) const;
   Status fused_qkv(const std::string& name, const AttentionSpec& a, LinearTensors& out) const;
+  Status half_q(const std::string& name, const AttentionSpec& a, bool gates, LinearTensors& out) const;
   Status ffn(const std::string& layer, const FfnSpec& f, LayerTensors& out) const;
   Result<LayerTensors> layer(size_t index) const;
   Result<VectorTensors> vector_of(const std::string& prefix, const VectorRole& role) const;
@@ -187,6 +188,23 @@ Status Resolver::qk_norm(const std::string& name, uint32_t heads, const Attentio
   return a.qk_norm_bias ? append(bias_of(name), size) : Status{};
 }
 
+// Of a tensor that holds, for each head, its rows of q and those of its gate.
+Status Resolver::half_q(const std::string& name, const AttentionSpec& a, bool gates, LinearTensors& out) const {
+  const uint32_t rows = a.heads * a.head_dim;
+  LAHAR_TRY(linear(name, 2 * rows, spec_.hidden, a.qkv_bias, layout_.scaled_qkv, out));
+  std::vector<RowRun> runs;
+  for (uint32_t h = 0; h < a.heads; ++h) runs.push_back({(2 * h + (gates ? 1 : 0)) * a.head_dim, a.head_dim});
+  out.pieces.back().runs = runs;
+  out.pieces.back().rows = rows;
+  out.rows -= rows;
+  if (!a.qkv_bias) return {};
+  VectorPiece& bias = out.bias.pieces.back();
+  if (bias.tensor != nullptr) bias.runs = runs;
+  bias.size = rows;
+  out.bias.size -= rows;
+  return {};
+}
+
 Status Resolver::qkv(const std::string& layer, const LayerSpec& spec, LayerTensors& out) const {
   const AttentionSpec& a = spec.attention;
   const arch::TensorNames& n = layout_.names;
@@ -195,10 +213,13 @@ Status Resolver::qkv(const std::string& layer, const LayerSpec& spec, LayerTenso
     LAHAR_TRY(fused_qkv(fused, a, out.qkv));
   } else {
     const std::array<std::pair<std::string_view, uint32_t>, 3> parts{{{n.q, a.heads}, {n.k, a.kv_heads}, {n.v, a.kv_heads}}};
-    const size_t own = a.kv_source >= 0 ? 1 : a.keys_as_values ? 2 : 3;  // the others are not there
-    for (const auto& [name, heads] : std::span(parts).first(own))
+    const std::string q = layer + std::string(n.q);
+    if (a.output_gate) LAHAR_TRY(half_q(q, a, false, out.qkv));
+    const auto own = std::span(parts).first(a.kv_source >= 0 ? 1 : a.keys_as_values ? 2 : 3);  // the others are not there
+    for (const auto& [name, heads] : own.subspan(a.output_gate ? 1 : 0))
       LAHAR_TRY(
           linear(layer + std::string(name), heads * a.head_dim, spec_.hidden, a.qkv_bias, layout_.scaled_qkv, out.qkv));
+    if (a.output_gate) LAHAR_TRY(half_q(q, a, true, out.qkv));
   }
   if (a.qk_norm != ops::QkNorm::kNone && a.qk_norm_weight) {
     LAHAR_TRY(qk_norm(layer + std::string(n.q_norm), a.heads, a, out.q_norm));
@@ -263,7 +284,7 @@ Result<BlockTensors> Resolver::block(const std::string& prefix, const BlockRoles
   for (const LinearRole& role : roles.linears) {
     LinearTensors& tensors = out.linears.emplace_back();
     for (const MatrixRole& m : role.stacked) {
-      LAHAR_TRY(linear(prefix + m.name, m.rows, m.cols, m.bias, false, tensors));
+      LAHAR_TRY(linear(prefix + m.name, m.rows, m.cols, m.bias, m.scaled, tensors));
       if (!m.runs.empty()) select_rows(m, tensors);
     }
     tensors.keep_type = role.keep_type;

@@ -16,7 +16,8 @@ namespace arch {
 
 namespace {
 
-constexpr const Architecture* kAll[] = {
+constexpr const Architecture* kAll[] = {&kLfm2, &kLfm2Moe, &kQwen35, &kQwen35Moe, &kQwen3Next, &kRwkv4, &kRwkv7,
+                                        
     &kGptOss,   &kLlama4, &kErnie45Moe, &kGlm4Moe, &kGraniteMoe, &kMiniMaxM2, &kMixtral, &kOlmoe,    &kQwen2Moe,
     &kQwen3Moe, &kBloom,  &kCohere,     &kCohere2, &kErnie45,    &kExaone4,   &kFalcon,  &kGemma2,   &kGemma3,
     &kGemma3n,  &kGlm,    &kGlm4,       &kGpt2,    &kGptNeox,    &kGranite,   &kHunyuan, &kLlama,    &kMistral,

@@ -2,6 +2,7 @@
 
 #include "blocks/linear.h"
 #include "ops/attention.h"
+#include "ops/gate.h"
 #include "ops/rope.h"
 
 namespace lahar {
@@ -61,6 +62,13 @@ Status record_attention(const Forward& f, const LayerSpec& layer, const LayerWei
                                         .precision = f.precision,
                                         .tuning = f.tuning,
                                         .label = "attention"}));
+  if (spec.output_gate)
+    LAHAR_TRY(ops::gate(f.recorder, {.a = s.mid,
+                                     .gate = columns_from(s.wide, q_width + 2 * kv_width),
+                                     .y = s.mid,
+                                     .width = q_width,
+                                     .step = f.step,
+                                     .label = "output gate"}));
   return record_output(f, weights.attention_output, s.mid, layer.post_attention_norm ? &weights.post_attention : nullptr,
                        layer.residual_multiplier, norms.after, "attention output");
 }

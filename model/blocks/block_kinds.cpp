@@ -1,17 +1,28 @@
 #include "blocks/block_kinds.h"
 
+#include "blocks/delta_net.h"
+#include "blocks/rwkv4.h"
+#include "blocks/rwkv7.h"
+#include "blocks/short_conv.h"
+
 #include "blocks/moe_ffn.h"
 
 namespace lahar {
 
 const BlockKind* block_kind(Mixer mixer) {
   switch (mixer) {
+    case Mixer::kDeltaNet: return &kDeltaNetBlock;
+    case Mixer::kShortConv: return &kShortConvBlock;
+    case Mixer::kRwkv4: return &kRwkv4Block;
+    case Mixer::kRwkv7: return &kRwkv7Block;
     default: return nullptr;
   }
 }
 
 const BlockKind* block_kind(FfnKind ffn) {
   switch (ffn) {
+    case FfnKind::kRwkv4: return &kRwkv4FfnBlock;
+    case FfnKind::kRwkv7: return &kRwkv7FfnBlock;
     case FfnKind::kExperts: return &kExpertsBlock;
     default: return nullptr;
   }

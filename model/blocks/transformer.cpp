@@ -30,7 +30,7 @@ Widths widths_of(const gpu::Caps& caps, const ModelSpec& spec, const Transformer
   for (const LayerSpec& layer : spec.layers) {
     const AttentionSpec& a = layer.attention;
     w.q = std::max(w.q, stride_of(a.heads * a.head_dim));
-    w.wide = std::max({w.wide, stride_of((a.heads + 2 * a.kv_heads) * a.head_dim),
+    w.wide = std::max({w.wide, stride_of(((a.output_gate ? 2 : 1) * a.heads + 2 * a.kv_heads) * a.head_dim),
                        stride_of((layer.ffn.gated ? 2 : 1) * layer.ffn.width)});
     w.mid = std::max(w.mid, stride_of(layer.ffn.width));
     if (a.heads > 0)

@@ -1,0 +1,86 @@
+#include "blocks/delta_net.h"
+
+#include "blocks/linear.h"
+#include "blocks/scratch_planes.h"
+#include "ops/causal_conv.h"
+#include "ops/delta_net.h"
+
+namespace lahar {
+namespace {
+
+uint32_t key_width(const DeltaNetSpec& d) { return d.key_heads * d.key_dim; }
+uint32_t value_width(const DeltaNetSpec& d) { return d.value_heads * d.value_dim; }
+uint32_t conv_width(const DeltaNetSpec& d) { return 2 * key_width(d) + value_width(d); }
+
+struct Layout {
+  ops::Activations projected, mixed, mid;
+  Layout(BlockScratch& scratch, const DeltaNetSpec& d)
+      : projected(scratch.take(conv_width(d) + value_width(d) + 2 * d.value_heads)),
+        mixed(scratch.take(conv_width(d))),
+        mid(scratch.take(value_width(d))) {}
+};
+
+uint64_t scratch_bytes(const gpu::Caps&, const ModelSpec&, const LayerSpec& layer, uint32_t rows) {
+  BlockScratch scratch({}, rows);
+  Layout(scratch, layer.delta_net);
+  return scratch.bytes();
+}
+
+uint32_t widest_input(const LayerSpec& layer) { return value_width(layer.delta_net); }
+
+uint64_t conv_state_bytes(const DeltaNetSpec& d) { return ops::causal_conv_state_bytes(conv_width(d), d.conv); }
+
+uint64_t state_bytes(const ModelSpec&, const LayerSpec& layer) {
+  const DeltaNetSpec& d = layer.delta_net;
+  return conv_state_bytes(d) + ops::delta_net_state_bytes(d.value_heads, d.key_dim, d.value_dim);
+}
+
+Status record(const Forward& f, const LayerSpec& layer, const LayerWeights& weights, const ops::Activations& normed,
+              const LayerMemory& memory) {
+  const DeltaNetSpec& d = layer.delta_net;
+  const BlockWeights& w = weights.mixer;
+  BlockScratch scratch(f.scratch.block, f.step.bucket);
+  const Layout s(scratch, d);
+  LAHAR_TRY(record_linear(f.recorder, w.linears[kDeltaNetIn], normed, s.projected, f.step, f.precision, "delta in",
+                          {.x_scratch = f.scratch.converted, .tuning = f.tuning}));
+  LAHAR_TRY(ops::causal_conv(f.recorder, {.x = s.projected,
+                                          .y = s.mixed,
+                                          .channels = conv_width(d),
+                                          .taps = d.conv,
+                                          .weight = w.vectors[kDeltaNetTaps],
+                                          .activation = ops::Activation::kSilu,
+                                          .state = memory.mixer_state,
+                                          .step = f.step,
+                                          .label = "conv"}));
+  LAHAR_TRY(ops::delta_net(f.recorder, {.qkv = s.mixed,
+                                        .gates = columns_from(s.projected, conv_width(d) + value_width(d)),
+                                        .y = s.mid,
+                                        .key_heads = d.key_heads,
+                                        .value_heads = d.value_heads,
+                                        .key_dim = d.key_dim,
+                                        .value_dim = d.value_dim,
+                                        .tiled = d.tiled,
+                                        .decay = w.vectors[kDeltaNetDecay],
+                                        .bias = w.vectors[kDeltaNetBias],
+                                        .state = memory.mixer_state,
+                                        .state_offset = conv_state_bytes(d),
+                                        .step = f.step,
+                                        .label = "delta net"}));
+  LAHAR_TRY(ops::gated_norm(f.recorder, {.x = s.mid,
+                                         .gate = columns_from(s.projected, conv_width(d)),
+                                         .y = s.mid,
+                                         .heads = d.value_heads,
+                                         .dim = d.value_dim,
+                                         .weight = w.vectors[kDeltaNetNorm],
+                                         .eps = f.spec.norm.eps,
+                                         .step = f.step,
+                                         .label = "gated norm"}));
+  return record_output(f, w.linears[kDeltaNetOut], s.mid, layer.post_attention_norm ? &weights.post_attention : nullptr,
+                       layer.residual_multiplier, nullptr, "delta out");
+}
+
+}  // namespace
+
+const BlockKind kDeltaNetBlock{scratch_bytes, widest_input, state_bytes, record};
+
+}  // namespace lahar
