@@ -47,12 +47,19 @@ struct ExpertRoles {
   std::vector<ExpertMatrixRole> up, down;  // up: gate and up, or up alone
 };
 
+struct FactorRun {
+  uint32_t values = 0;
+  float factor = 1;
+};
+
 // fp32 values of one tensor, flat. Dimensions of 1 do not count in the check of the shape.
 struct VectorRole {
   std::string name;  // in full, with ".weight" or what else it ends with
   Shape shape;
   float offset = 0;               // added to every value
   float (*map)(float) = nullptr;  // applied to every value before the offset; null: none
+  // Of consecutive values, all of them; empty: ones.
+  std::vector<FactorRun> factors;
 };
 
 // A role whose name is empty, or that has no tensors, is not there: its place stays empty.

@@ -79,6 +79,7 @@ struct AttentionSpec {
   bool qk_norm_weight = true, qk_norm_bias = false, qk_norm_after_rope = false;
   bool value_norm = false;  // RMSNorm of each head's v, without weights
   bool qkv_bias = false, output_bias = false;
+  float output_scale = 1;  // of what kAttentionMamba2 adds to the residual stream
   bool output_gate = false;  // the output is multiplied by the sigmoid of a gate, which q's projection gives behind each head
 };
 
@@ -88,15 +89,19 @@ struct FfnSpec {
   ops::Activation activation = ops::Activation::kSilu;
   bool up_bias = false;  // of gate and up
   bool down_bias = false;
+  float gate_scale = 1, down_scale = 1;  // factors of the gate and of the output
   // Of the gate only what lies above its mean by so many standard deviations is left, as the part above that; a sample's
   // deviation divides by width - 1.
   bool sparse = false, sample_deviation = false;
   float deviations = 0;
 };
 
-// What mixes the tokens of a sequence. All but kAttention and kMla keep a recurrent state instead of keys and values.
-enum class Mixer { kNone, kAttention, kMla, kMamba, kMamba2, kDeltaNet, kShortConv, kRwkv4, kRwkv7 };
-constexpr bool is_attention(Mixer mixer) { return mixer == Mixer::kAttention || mixer == Mixer::kMla; }
+// What mixes the tokens of a sequence. All but kAttention and kMla keep a recurrent state instead of keys and values;
+// kAttentionMamba2, the sum of the two, keeps both.
+enum class Mixer { kNone, kAttention, kMla, kMamba, kMamba2, kAttentionMamba2, kDeltaNet, kShortConv, kRwkv4, kRwkv7 };
+constexpr bool is_attention(Mixer mixer) {
+  return mixer == Mixer::kAttention || mixer == Mixer::kMla || mixer == Mixer::kAttentionMamba2;
+}
 
 enum class FfnKind { kNone, kDense, kExperts, kRwkv4, kRwkv7 };
 

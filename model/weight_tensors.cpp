@@ -12,7 +12,7 @@ namespace {
 
 // Where a checkpoint's names begin: it depends on the class that saved it.
 constexpr std::string_view kRoots[] = {
-    "model.", "transformer.", "gpt_neox.", "rwkv.", "", "language_model.model.", "model.language_model.", "language_model."};
+    "model.", "backbone.", "transformer.", "gpt_neox.", "rwkv.", "", "language_model.model.", "model.language_model.", "language_model."};
 constexpr std::string_view kHeadRoots[] = {"", "language_model.", "model.language_model."};
 
 std::string weight_of(std::string_view name) { return std::string(name) + ".weight"; }
@@ -122,7 +122,10 @@ Result<VectorTensors> Resolver::vector(const std::string& name, uint32_t size, f
 
 Result<NormTensors> Resolver::norm(const std::string& name) const {
   NormTensors norm;
-  LAHAR_ASSIGN(norm.weight, vector(weight_of(name), spec_.hidden, layout_.norm_offset));
+  // GGUF has norms that end with their name (Falcon H1).
+  const bool plain = source_.gguf() != nullptr && source_.find_tensor(weight_of(name)) == nullptr;
+  LAHAR_ASSIGN(norm.weight, vector(plain && source_.find_tensor(name) != nullptr ? name : weight_of(name), spec_.hidden,
+                                   layout_.norm_offset));
   if (spec_.norm.bias) { LAHAR_ASSIGN(norm.bias, vector(bias_of(name), spec_.hidden)); }
   return norm;
 }
@@ -242,6 +245,8 @@ Status Resolver::ffn(const std::string& layer, const FfnSpec& f, LayerTensors& o
     LAHAR_TRY(linear(layer + std::string(n.up), f.width, spec_.hidden, f.up_bias, layout_.scaled_ffn, out.up));
   }
   LAHAR_TRY(linear(layer + std::string(n.down), spec_.hidden, f.width, f.down_bias, layout_.scaled_ffn, out.down));
+  if (f.gated && f.gate_scale != 1) out.up.pieces.front().scale *= f.gate_scale;
+  out.down.pieces.front().scale *= f.down_scale;
   for (LinearTensors* part : {&out.up, &out.down})
     for (size_t i = 0; i < part->bias.pieces.size(); ++i) part->bias.pieces[i].factor = part->pieces[i].scale;
   return {};
@@ -262,7 +267,14 @@ Result<VectorTensors> Resolver::vector_of(const std::string& prefix, const Vecto
   if (tensor == nullptr) return missing(name);
   if (squeezed(tensor->shape) != squeezed(role.shape)) return wrong_shape(*tensor, role.shape);
   const auto size = static_cast<uint32_t>(role.shape.elements().value_or(0));
-  return VectorTensors{{{tensor, {{0, size}}, size}}, size, role.offset, role.map};
+  VectorTensors out{{}, size, role.offset, role.map};
+  uint32_t first = 0;
+  for (const FactorRun& run : role.factors) {
+    out.pieces.push_back({tensor, {{first, run.values}}, run.values, run.factor});
+    first += run.values;
+  }
+  if (role.factors.empty()) out.pieces.push_back({tensor, {{0, size}}, size});
+  return out;
 }
 
 // The last piece's rows become those of the role's runs.
@@ -315,7 +327,7 @@ Result<LayerTensors> Resolver::layer(size_t index) const {
     if (!present) continue;
     LAHAR_ASSIGN(*norm_tensors, norm(prefix + std::string(name)));
   }
-  if (spec.mixer == Mixer::kAttention) LAHAR_TRY(qkv(prefix, spec, out));
+  if (spec.mixer == Mixer::kAttention || spec.mixer == Mixer::kAttentionMamba2) LAHAR_TRY(qkv(prefix, spec, out));
   if (spec.ffn_kind == FfnKind::kDense) LAHAR_TRY(ffn(prefix, spec.ffn, out));
   if (architecture_.roles != nullptr) {
     const LayerRoles roles = architecture_.roles(spec_, static_cast<uint32_t>(index), source_);

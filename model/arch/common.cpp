@@ -32,7 +32,9 @@ void read_sizes(Config& c, ModelSpec& spec, const Common& common) {
   spec.hidden = c.count(common.hidden, 1, kMaxHidden);
   // Each layer has several tensors of its own, so that their number bounds what a lie can make us allocate.
   const auto most_layers = static_cast<uint32_t>(std::min<size_t>(c.source().tensors().size(), 4096));
-  const uint32_t layers = c.count(common.layers, 1, std::max(most_layers, 1u));
+  const uint32_t layers = common.default_layers == 0
+                              ? c.count(common.layers, 1, std::max(most_layers, 1u))
+                              : c.count(common.layers, 1, std::max(most_layers, 1u), common.default_layers);
   spec.context_length = std::min(c.count(common.context, 1, UINT32_MAX, common.default_context), kMaxContext);
   spec.norm.eps = static_cast<float>(c.number(common.eps, 1e-30, 1, common.default_eps));
   spec.qk_norm_eps = spec.norm.eps;
@@ -42,12 +44,16 @@ void read_sizes(Config& c, ModelSpec& spec, const Common& common) {
 
 void read_common(Config& c, ModelSpec& spec, const Common& common) {
   read_sizes(c, spec, common);
+  // A GGUF counts no heads in layers that have no attention; here they look like the others until they are given a mixer.
+  uint32_t default_heads = common.default_heads;
+  for (uint32_t i = 0; c.gguf() && i < spec.layers.size() && c.status().ok(); ++i)
+    default_heads = std::max(default_heads, c.layer_count(common.heads, i, 0, kMaxHeads, 0));
   const ops::Activation activation =
       c.gguf() ? ops::Activation::kSilu : c.activation(common.activation, common.default_activation);
   for (uint32_t i = 0; i < spec.layers.size() && c.status().ok(); ++i) {
     AttentionSpec& a = spec.layers[i].attention;
-    a.heads = common.default_heads == 0 ? c.layer_count(common.heads, i, 1, kMaxHeads)
-                                        : c.layer_count(common.heads, i, 1, kMaxHeads, common.default_heads);
+    a.heads = default_heads == 0 ? c.layer_count(common.heads, i, 1, kMaxHeads)
+                                 : c.layer_count(common.heads, i, 1, kMaxHeads, default_heads);
     a.kv_heads =
         c.layer_count(common.kv_heads, i, 1, kMaxHeads, common.default_kv_heads == 0 ? a.heads : common.default_kv_heads);
     a.head_dim = read_head_dim(c, common, spec.hidden, a.heads);

@@ -18,6 +18,7 @@ struct Common {
   Key eps{"rms_norm_eps", "attention.layer_norm_rms_epsilon"};
   Key activation{"hidden_act", ""};
   std::string_view default_activation = "silu";
+  uint32_t default_layers = 0;    // 0: required
   uint32_t default_heads = 0;     // 0: required
   uint32_t default_kv_heads = 0;  // 0: as many as heads
   uint32_t default_head_dim = 0;  // 0: hidden / heads; for config.json alone

@@ -1,5 +1,8 @@
 #include "blocks/block_kinds.h"
 
+#include "blocks/mamba.h"
+#include "blocks/mamba2.h"
+
 #include "blocks/delta_net.h"
 #include "blocks/rwkv4.h"
 #include "blocks/rwkv7.h"
@@ -15,6 +18,9 @@ const BlockKind* block_kind(Mixer mixer) {
     case Mixer::kShortConv: return &kShortConvBlock;
     case Mixer::kRwkv4: return &kRwkv4Block;
     case Mixer::kRwkv7: return &kRwkv7Block;
+    case Mixer::kMamba: return &kMambaBlock;
+    case Mixer::kMamba2: return &kMamba2Block;
+    case Mixer::kAttentionMamba2: return &kAttentionMamba2Block;
     default: return nullptr;
   }
 }

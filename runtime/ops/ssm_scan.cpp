@@ -12,8 +12,15 @@ using namespace detail;
 constexpr uint32_t kMaxState = 1024;
 constexpr uint32_t kDecodeRows = 16;  // steps of so many rows read each B and C few times: more dims at once bring nothing
 
+// Runs are split in steps of at least so many rows, whose scratch is for so many runs.
+constexpr uint32_t kSplitRows = 2 * params::kSsmChunk;
+constexpr uint32_t kSplitRuns = 4;
+
+uint32_t most_chunks(uint32_t rows, uint32_t runs) { return ceil_div(rows, params::kSsmChunk) + runs - 1; }
+
 struct Form {
   uint32_t heads, head_dim, groups, state, flags, rows;
+  uint32_t mode = params::kSsmWhole;
 };
 
 // How the state rows of a head are dealt out: `team` lanes have `units` rows, `quads` quads of each in a lane.
@@ -38,8 +45,15 @@ gpu::KernelDesc describe(const gpu::Caps& caps, const Form& f) {
           .constants = {subgroups_of(caps, size, lanes, 128) * size,
                         1,
                         1,
-                        {tile.team, tile.quads, tile.units, f.heads, f.head_dim, f.groups, f.state, f.flags}},
+                        {tile.team, tile.quads, tile.units, f.heads, f.head_dim, f.groups, f.state, f.flags, f.mode}},
           .subgroup_size = size};
+}
+
+gpu::KernelDesc describe_carry(const gpu::Caps& caps, const Form& f) {
+  const uint32_t lanes = subgroups_for(caps, 128, 128) * caps.subgroup_size;
+  return {.shader = gpu::ShaderId::ssm_chunks,
+          .constants = {lanes, 1, 1, {f.heads, f.head_dim, f.state, f.flags & params::kSsmPerState}},
+          .subgroup_size = caps.subgroup_size};
 }
 
 Status check_columns(std::string_view label, const char* name, const Columns& c, uint32_t rows, uint32_t width) {
@@ -79,63 +93,138 @@ gpu::BufferRange range_of(const Columns& c, uint32_t rows, uint32_t width) {
   return c.rows.range.part(uint64_t{c.first} * sizeof(float), row_bytes(c.rows, rows, width));
 }
 
+// The three dispatches of a scan in chunks, or the one of whole runs.
+class Scan {
+ public:
+  Scan(gpu::Recorder& recorder, const SsmScanParams& p) : recorder_(recorder), p_(p) {
+    const bool aligned = p.b.first % 4 == 0 && p.c.first % 4 == 0 && p.state % 4 == 0;
+    form_ = {.heads = p.heads,
+             .head_dim = p.head_dim,
+             .groups = p.groups,
+             .state = p.state,
+             .flags = (p.a_per_state ? params::kSsmPerState : 0) | (p.d ? params::kSsmSkip : 0) |
+                      (p.dt_bias ? params::kSsmBias : 0) | (aligned ? params::kSsmAligned : 0),
+             .rows = p.step.bucket};
+    const uint32_t rows = p.step.bucket, width = p.heads * p.head_dim;
+    x_ = range_of(p.x, rows, width), dt_ = range_of(p.dt, rows, p.heads);
+    b_ = range_of(p.b, rows, p.groups * p.state), c_ = range_of(p.c, rows, p.groups * p.state);
+    y_ = rows_of(p.y, rows, width);
+  }
+
+  void whole() const {
+    const params::StateAddress slots = state_address(p_.slots, p_.state_offset);
+    dispatch(params::kSsmWhole, std::min(p_.step.bucket, p_.step.max_runs), p_.y.range.address(), slots,
+             Ranges{x_, b_, c_, dt_, p_.a, p_.d, p_.dt_bias, p_.slots.range, p_.step.state}, Ranges{y_, p_.slots.range});
+  }
+
+  void in_chunks(uint32_t chunks) const {
+    const uint64_t end_bytes = ssm_state_bytes(p_.heads, p_.head_dim, p_.state);
+    const gpu::BufferRange ends = p_.scratch.part(0, chunks * end_bytes);
+    const gpu::BufferRange times = p_.scratch.part(ends.size, uint64_t{chunks} * p_.heads * sizeof(float));
+    const params::StateAddress slots{ends.address(), end_bytes, chunks, 0};
+    dispatch(params::kSsmEnds, chunks, times.address(), slots, Ranges{x_, b_, dt_, p_.a, p_.dt_bias, p_.step.state},
+             Ranges{ends, times});
+    carry(chunks, ends, times);
+    dispatch(params::kSsmRows, chunks, p_.y.range.address(), slots,
+             Ranges{x_, b_, c_, dt_, p_.a, p_.d, p_.dt_bias, ends, p_.step.state}, Ranges{y_});
+  }
+
+ private:
+  void dispatch(uint32_t mode, uint32_t parts, uint64_t y, const params::StateAddress& state, const Ranges& reads,
+                const Ranges& writes) const {
+    Form form = form_;
+    form.mode = mode;
+    if (mode == params::kSsmEnds) form.flags &= ~params::kSsmSkip;
+    const gpu::Caps& caps = recorder_.device().caps();
+    const gpu::KernelDesc desc = describe(caps, form);
+    const Tile tile = tile_of(caps, form);
+    const params::SsmScanPush push{.x = x_.address(),
+                                   .y = y,
+                                   .b = b_.address(),
+                                   .c = c_.address(),
+                                   .dt = dt_.address(),
+                                   .a = p_.a.address(),
+                                   .d = p_.d.address(),
+                                   .dt_bias = p_.dt_bias.address(),
+                                   .step = p_.step.state.address(),
+                                   .state = state,
+                                   .x_stride = p_.x.rows.stride,
+                                   .y_stride = p_.y.stride,
+                                   .bc_stride = p_.b.rows.stride,
+                                   .dt_stride = p_.dt.rows.stride,
+                                   .dt_min = p_.dt_min,
+                                   .dt_max = p_.dt_max,
+                                   .dt_scale = p_.dt_scale,
+                                   .reserved = 0};
+    const uint32_t blocks = p_.heads * ceil_div(p_.head_dim, tile.units);
+    const uint32_t in_group = desc.constants.values()[0] / tile.team;
+    recorder_.dispatch({.label = p_.label,
+                        .kernel = recorder_.device().kernels().get(desc),
+                        .push = gpu::push_bytes(push),
+                        .groups = {ceil_div(blocks, in_group), parts, 1},
+                        .reads = reads,
+                        .writes = writes});
+  }
+
+  // From what each chunk leaves to the state in front of each, and to the runs' slots.
+  void carry(uint32_t chunks, const gpu::BufferRange& ends, const gpu::BufferRange& times) const {
+    const gpu::KernelDesc desc = describe_carry(recorder_.device().caps(), form_);
+    const params::SsmChunksPush push{.a = p_.a.address(),
+                                     .times = times.address(),
+                                     .ends = ends.address(),
+                                     .end_bytes = ends.size / chunks,
+                                     .step = p_.step.state.address(),
+                                     .state = state_address(p_.slots, p_.state_offset),
+                                     .chunks = chunks,
+                                     .reserved = 0};
+    const uint32_t quads = p_.heads * p_.head_dim * ceil_div(p_.state, 4);
+    recorder_.dispatch({.label = p_.label,
+                        .kernel = recorder_.device().kernels().get(desc),
+                        .push = gpu::push_bytes(push),
+                        .groups = {ceil_div(quads, desc.constants.values()[0]), p_.step.max_runs, 1},
+                        .reads = Ranges{p_.a, ends, times, p_.slots.range, p_.step.state},
+                        .writes = Ranges{ends, p_.slots.range}});
+  }
+
+  gpu::Recorder& recorder_;
+  const SsmScanParams& p_;
+  Form form_{};
+  gpu::BufferRange x_, dt_, b_, c_, y_;
+};
+
 }  // namespace
 
 uint64_t ssm_state_bytes(uint32_t heads, uint32_t head_dim, uint32_t state) {
   return uint64_t{heads} * head_dim * ceil_div(state, 4) * 4 * sizeof(float);
 }
 
+uint64_t ssm_scan_scratch_bytes(const gpu::Caps& caps, uint32_t rows, uint32_t heads, uint32_t head_dim, uint32_t state) {
+  if (caps.is_cpu() || rows < kSplitRows) return 0;
+  return most_chunks(rows, kSplitRuns) * (ssm_state_bytes(heads, head_dim, state) + uint64_t{heads} * sizeof(float));
+}
+
 Status ssm_scan(gpu::Recorder& recorder, const SsmScanParams& p) {
-  const gpu::Caps& caps = recorder.device().caps();
   LAHAR_TRY(check(p));
-  const uint32_t rows = p.step.bucket, width = p.heads * p.head_dim;
-  const bool aligned = p.b.first % 4 == 0 && p.c.first % 4 == 0 && p.state % 4 == 0;
-  const Form form{.heads = p.heads,
-                  .head_dim = p.head_dim,
-                  .groups = p.groups,
-                  .state = p.state,
-                  .flags = (p.a_per_state ? params::kSsmPerState : 0) | (p.d ? params::kSsmSkip : 0) |
-                           (p.dt_bias ? params::kSsmBias : 0) | (aligned ? params::kSsmAligned : 0),
-                  .rows = rows};
-  const gpu::KernelDesc desc = describe(caps, form);
-  const Tile tile = tile_of(caps, form);
-  const auto x = range_of(p.x, rows, width), dt = range_of(p.dt, rows, p.heads);
-  const auto b = range_of(p.b, rows, p.groups * p.state), c = range_of(p.c, rows, p.groups * p.state);
-  const params::SsmScanPush push{.x = x.address(),
-                                 .y = p.y.range.address(),
-                                 .b = b.address(),
-                                 .c = c.address(),
-                                 .dt = dt.address(),
-                                 .a = p.a.address(),
-                                 .d = p.d.address(),
-                                 .dt_bias = p.dt_bias.address(),
-                                 .step = p.step.state.address(),
-                                 .state = state_address(p.slots, p.state_offset),
-                                 .x_stride = p.x.rows.stride,
-                                 .y_stride = p.y.stride,
-                                 .bc_stride = p.b.rows.stride,
-                                 .dt_stride = p.dt.rows.stride,
-                                 .dt_min = p.dt_min,
-                                 .dt_max = p.dt_max,
-                                 .dt_scale = p.dt_scale,
-                                 .reserved = 0};
-  const uint32_t blocks = p.heads * ceil_div(p.head_dim, tile.units);
-  const uint32_t in_group = desc.constants.values()[0] / tile.team;
-  recorder.dispatch({.label = p.label,
-                     .kernel = recorder.device().kernels().get(desc),
-                     .push = gpu::push_bytes(push),
-                     .groups = {ceil_div(blocks, in_group), std::min(rows, p.step.max_runs), 1},
-                     .reads = Ranges{x, b, c, dt, p.a, p.d, p.dt_bias, p.slots.range, p.step.state},
-                     .writes = Ranges{rows_of(p.y, rows, width), p.slots.range}});
+  const uint32_t rows = p.step.bucket, chunks = most_chunks(rows, p.step.max_runs);
+  const uint64_t bytes = chunks * (ssm_state_bytes(p.heads, p.head_dim, p.state) + uint64_t{p.heads} * sizeof(float));
+  const Scan scan(recorder, p);
+  if (rows >= kSplitRows && p.scratch && p.scratch.address() % 16 == 0 && p.scratch.size >= bytes) scan.in_chunks(chunks);
+  else scan.whole();
   return {};
 }
 
 void list_ssm_scan_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>& out) {
   using namespace params;
-  for (const uint32_t rows : {1u, 512u}) {
-    out.push_back(describe(caps, {64, 64, 1, 128, kSsmSkip | kSsmAligned | kSsmBias, rows}));
-    out.push_back(describe(caps, {128, 64, 8, 256, kSsmSkip | kSsmAligned | kSsmBias, rows}));
-    out.push_back(describe(caps, {4096, 1, 1, 16, kSsmSkip | kSsmAligned | kSsmBias | kSsmPerState, rows}));
+  const uint32_t flags = kSsmSkip | kSsmAligned | kSsmBias;
+  const Form forms[] = {{64, 64, 1, 128, flags, 1}, {128, 64, 8, 256, flags, 1}, {4096, 1, 1, 16, flags | kSsmPerState, 1}};
+  for (Form form : forms) {
+    out.push_back(describe(caps, form));
+    out.push_back(describe_carry(caps, form));
+    form.rows = 512;
+    for (const uint32_t mode : {kSsmWhole, kSsmEnds, kSsmRows}) {
+      form.mode = mode;
+      out.push_back(describe(caps, form));
+    }
   }
 }
 

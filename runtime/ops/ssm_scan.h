@@ -30,10 +30,14 @@ struct SsmScanParams {
   float dt_min = 0, dt_max = 3.4e38f, dt_scale = 1;
   StateRef slots;
   uint64_t state_offset = 0;  // bytes behind slots.address(), a multiple of 16
+  gpu::BufferRange scratch;   // ssm_scan_scratch_bytes(); with less, runs are not split
   StepRef step;
   std::string_view label;
 };
 Status ssm_scan(gpu::Recorder& recorder, const SsmScanParams& params);
+
+// On a GPU long runs are split into chunks that are scanned at once, each from the state in front of it.
+uint64_t ssm_scan_scratch_bytes(const gpu::Caps& caps, uint32_t rows, uint32_t heads, uint32_t head_dim, uint32_t state);
 
 // A multiple of 16.
 uint64_t ssm_state_bytes(uint32_t heads, uint32_t head_dim, uint32_t state);

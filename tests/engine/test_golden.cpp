@@ -25,7 +25,7 @@ void PrintTo(const Case& c, std::ostream* out) { *out << c.path; }
 // What the test data has of the architectures and weight types that are supported.
 std::vector<Case> cases() {
   std::vector<Case> all;
-  for (const char* name : {"falcon-mqa", "gemma2", "gemma3", "gemma3n", "gpt2", "llama-gqa", "llama-mha", "llama-mqa-tied",
+  for (const char* name : {"falcon-mqa", "gemma2", "gemma3", "granite-hybrid", "mamba2", "gemma3n", "gpt2", "llama-gqa", "llama-mha", "llama-mqa-tied",
                            "llama-yarn", "llama31-rope", "mistral-swa", "phi3", "qwen2", "qwen3", "qwen3-next", "rwkv4"})
     all.push_back({std::string("golden/hf/") + name});
   for (const char* name : {"gemma3-dense", "gpt2-dense", "llama-dense", "phi3-dense", "qwen3-dense"})

@@ -204,6 +204,11 @@ class ScanRig {
                .slots = states_.ref(),
                .step = step_.upload(device),
                .label = "scan"};
+    params_.step.max_runs = static_cast<uint32_t>(c.runs.size());
+    if (const uint64_t bytes = ops::ssm_scan_scratch_bytes(device.caps(), n_ + 1, c.heads, c.head_dim, c.state); bytes > 0) {
+      scratch_ = to_device(device, std::vector<float>(bytes / sizeof(float), NAN), "scratch");
+      params_.scratch = scratch_;
+    }
   }
 
   Status record(gpu::Recorder& recorder) const { return ops::ssm_scan(recorder, params_); }
@@ -225,7 +230,10 @@ class ScanRig {
   }
 
   std::vector<const gpu::Buffer*> buffers() const {
-    return {&xbc_.buffer, &in_.buffer, &a_.buffer, &d_.buffer, &bias_.buffer, &states_.buffer(), &y_.buffer, &step_.buffer};
+    std::vector<const gpu::Buffer*> all = {&xbc_.buffer,  &in_.buffer,       &a_.buffer, &d_.buffer,
+                                           &bias_.buffer, &states_.buffer(), &y_.buffer, &step_.buffer};
+    if (scratch_) all.push_back(&scratch_);
+    return all;
   }
 
  private:
@@ -256,6 +264,7 @@ class ScanRig {
   TestStates states_;
   uint32_t y_stride_;
   Output y_;
+  gpu::Buffer scratch_;
   ops::SsmScanParams params_;
 };
 
@@ -280,6 +289,19 @@ TEST_F(SsmScanTest, HeadsGroupsAndStates) {
 TEST_F(SsmScanTest, ChannelsWithDecaysOfTheirOwn) {
   run_case({.heads = 40, .head_dim = 1, .state = 16, .runs = {{3, 0, 1}, {1, kNone, 2}}, .per_state = true});
   run_case({.heads = 12, .head_dim = 1, .state = 7, .runs = {{20, kNone, 1}}, .per_state = true, .skip = false});
+}
+
+// On a GPU these are split into chunks.
+TEST_F(SsmScanTest, LongRuns) {
+  run_case(
+      {.heads = 3, .head_dim = 12, .state = 20, .runs = {{64, kNone, 1}, {130, 0, 2}, {3, kNone, 3}}, .per_state = false});
+  run_case({.heads = 9, .head_dim = 1, .state = 16, .runs = {{200, 0, 1}}, .per_state = true});
+}
+
+TEST_F(SsmScanTest, LongRunsDeclareWhatTheyTouch) {
+  ScanRig rig(device(), {.heads = 2, .head_dim = 4, .state = 8, .runs = {{100, 0, 1}, {70, kNone, 2}}});
+  prove_hazards(
+      device(), [&](gpu::Recorder& recorder) { return rig.record(recorder); }, rig.buffers());
 }
 
 TEST_F(SsmScanTest, TheStepIsScaledAndClamped) {

@@ -1,0 +1,124 @@
+// Nemotron-H: every layer is one block alone: Mamba-2, attention without positions, or a feed-forward block.
+#include <nlohmann/json.hpp>
+
+#include "arch/ssm.h"
+
+namespace lahar::arch {
+
+namespace {
+
+constexpr std::string_view kNames[] = {"nemotron_h"};
+
+enum class Kind { kMamba, kAttention, kFfn };
+
+// From config.json: one word a layer, or one letter a layer.
+std::vector<std::string> listed_kinds(const Config& c) {
+  std::vector<std::string> kinds;
+  const auto& json = c.json();
+  for (const char* key : {"layers_block_type", "hybrid_override_pattern"}) {
+    const auto found = json.find(key);
+    if (found == json.end() || !kinds.empty()) continue;
+    if (found->is_array())
+      for (const auto& entry : *found) kinds.push_back(entry.is_string() ? entry.get<std::string>() : "");
+    if (found->is_string())
+      for (const char letter : found->get<std::string>()) kinds.emplace_back(1, letter);
+  }
+  return kinds;
+}
+
+Kind kind_of(Config& c, const std::vector<std::string>& listed, uint32_t layer) {
+  if (c.gguf()) {
+    if (c.layer_count({"", "feed_forward_length"}, layer, 0, kMaxWidth, 0) > 0) return Kind::kFfn;
+    return c.layer_count({"", "attention.head_count_kv"}, layer, 0, kMaxHeads, 0) > 0 ? Kind::kAttention : Kind::kMamba;
+  }
+  const std::string kind = layer < listed.size() ? listed[layer] : "";
+  if (kind == "mamba" || kind == "M") return Kind::kMamba;
+  if (kind == "attention" || kind == "*") return Kind::kAttention;
+  if (kind == "mlp" || kind == "-") return Kind::kFfn;
+  c.fail(ErrorCode::kUnsupported, "config.json: layer " + std::to_string(layer) + " is '" + kind.substr(0, 40) +
+                                      "', which is not supported; mamba (M), attention (*) and mlp (-) are");
+  return Kind::kMamba;
+}
+
+void make(LayerSpec& layer, Kind kind, const SsmSpec& ssm) {
+  if (kind != Kind::kFfn) drop_ffn(layer);
+  if (kind == Kind::kMamba) use_mamba2(layer, ssm);
+  if (kind != Kind::kFfn) return;
+  layer.mixer = Mixer::kNone;
+  layer.attention = {};
+  layer.pre_attention_norm = false;
+}
+
+void read(Config& c, ModelSpec& spec) {
+  const std::vector<std::string> listed = listed_kinds(c);
+  uint32_t width = 0;  // of any feed-forward block
+  for (uint32_t i = 0; c.gguf() && i < c.source().tensors().size() && i < 4096 && width == 0; ++i)
+    width = c.layer_count({"", "feed_forward_length"}, i, 0, kMaxWidth, 0);
+  read_common(c, spec,
+              {.eps = {"layer_norm_epsilon", "attention.layer_norm_rms_epsilon"},
+               .activation = {"mlp_hidden_act", ""},
+               .default_activation = "relu2",
+               .default_layers = static_cast<uint32_t>(listed.size()),
+               .default_context = 4096,
+               .default_width = c.gguf() ? std::max(width, 1u) : 0,
+               .default_eps = 1e-5});
+  SsmSpec ssm = read_mamba2(c, spec,
+                            {.state = {"ssm_state_size", "ssm.state_size"},
+                             .conv = {"conv_kernel", "ssm.conv_kernel"},
+                             .heads = {"mamba_num_heads", "ssm.time_step_rank"},
+                             .head_dim = {"mamba_head_dim", ""},
+                             .groups = {"n_groups", "ssm.group_count"},
+                             .expand = {},
+                             .conv_bias = {"use_conv_bias", ""},
+                             .in_bias = {"use_bias", ""},
+                             .out_bias = {"use_bias", ""},
+                             .default_state = 128,
+                             .default_heads = 128,
+                             .default_groups = 8});
+  ssm.norm_groups = ssm.groups;
+  if (!c.gguf()) {
+    // The reference clamps from below alone.
+    ssm.dt_min = static_cast<float>(c.number({"time_step_min", ""}, 0, 1e9, 0.001));
+    ssm.dt_max = 3.4e38f;
+  }
+  read_attention_bias(c, spec);
+  const bool mlp_bias = !c.gguf() && c.flag({"mlp_bias", ""}, false);
+  for (uint32_t i = 0; i < spec.layers.size() && c.status().ok(); ++i) {
+    LayerSpec& layer = spec.layers[i];
+    layer.ffn.gated = false;
+    layer.ffn.up_bias = layer.ffn.down_bias = mlp_bias;
+    if (c.gguf()) layer.ffn.activation = ops::Activation::kReluSquared;
+    make(layer, kind_of(c, listed, i), ssm);
+  }
+}
+
+void adapt(const ModelSpec&, bool gguf, TensorLayout& layout) {
+  TensorNames& n = layout.names;
+  if (gguf) {
+    n.pre_ffn = n.pre_attention;
+    return;
+  }
+  n = {.embedding = "embeddings",
+       .final_norm = "norm_f",
+       .pre_attention = "norm",
+       .pre_ffn = "norm",
+       .q = "mixer.q_proj",
+       .k = "mixer.k_proj",
+       .v = "mixer.v_proj",
+       .attention_output = "mixer.o_proj",
+       .gate = "",
+       .up = "mixer.up_proj",
+       .down = "mixer.down_proj"};
+}
+
+LayerRoles roles(const ModelSpec& spec, uint32_t index, const ModelSource& source) {
+  const LayerSpec& layer = spec.layers[index];
+  if (layer.mixer != Mixer::kMamba2) return {};
+  return {.mixer = mamba2_roles(spec, layer, source.gguf() != nullptr, "mixer."), .ffn = {}};
+}
+
+}  // namespace
+
+const Architecture kNemotronH{"nemotron_h", kNames, kNames, read, adapt, roles};
+
+}  // namespace lahar::arch
