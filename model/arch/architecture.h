@@ -61,7 +61,7 @@ TensorLayout tensor_layout(const Architecture& architecture, const ModelSpec& sp
 extern const Architecture kLfm2, kLfm2Moe, kQwen35, kQwen35Moe, kQwen3Next, kRwkv4, kRwkv7;
 extern const Architecture kErnie45Moe, kGlm4Moe, kGptOss, kGraniteMoe, kLlama4, kMiniMaxM2, kMixtral, kOlmoe, kQwen2Moe,
     kQwen3Moe;
-extern const Architecture kBloom, kCohere, kCohere2, kErnie45, kExaone4, kFalcon, kGemma2, kGemma3, kGemma3n, kGlm, kGlm4,
+extern const Architecture kBloom, kCohere, kCohere2, kDeepSeekV2, kDeepSeekV3, kErnie45, kExaone4, kFalcon, kGemma2, kGemma3, kGemma3n, kGlm, kGlm4,
     kGpt2, kGptNeox, kGranite, kHunyuan, kLlama, kMistral, kMpt, kOlmo2, kPhi3, kQwen2, kQwen3, kSeedOss, kSmolLm3,
     kStableLm, kStarcoder2;
 extern const Architecture kFalconH1, kGraniteHybrid, kMamba, kMamba2, kNemotronH;

@@ -20,9 +20,8 @@ uint32_t read_head_dim(Config& c, const Common& common, uint32_t hidden, uint32_
   // Every row of q, k and v begins 16-byte aligned.
   if (head_dim % 4 != 0)
     c.fail(ErrorCode::kUnsupported, "a head dim of " + std::to_string(head_dim) + " is not supported; multiples of 4 are");
-  const Key value_dim{"", "attention.value_length"};
-  if (c.gguf() && c.count(value_dim, 1, kMaxHeadDim, head_dim) != head_dim)
-    c.fail(ErrorCode::kUnsupported, c.spelled(value_dim) + ": keys and values of different length are not supported");
+  if (c.gguf() && c.count(common.value_dim, 1, kMaxHeadDim, head_dim) != head_dim)
+    c.fail(ErrorCode::kUnsupported, c.spelled(common.value_dim) + ": keys and values of different length are not supported");
   return head_dim;
 }
 

@@ -13,6 +13,7 @@ struct Common {
   Key heads{"num_attention_heads", "attention.head_count"};
   Key kv_heads{"num_key_value_heads", "attention.head_count_kv"};
   Key head_dim{"head_dim", "attention.key_length"};
+  Key value_dim{"", "attention.value_length"};  // must be the same
   Key width{"intermediate_size", "feed_forward_length"};
   Key context{"max_position_embeddings", "context_length"};
   Key eps{"rms_norm_eps", "attention.layer_norm_rms_epsilon"};

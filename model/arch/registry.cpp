@@ -17,7 +17,7 @@ namespace arch {
 namespace {
 
 constexpr const Architecture* kAll[] = {
-    &kBloom, &kCohere, &kCohere2, &kErnie45, &kErnie45Moe, &kExaone4, &kFalcon, &kFalconH1, &kGemma2, &kGemma3,
+    &kDeepSeekV2, &kDeepSeekV3, &kBloom, &kCohere, &kCohere2, &kErnie45, &kErnie45Moe, &kExaone4, &kFalcon, &kFalconH1, &kGemma2, &kGemma3,
     &kGemma3n, &kGlm, &kGlm4, &kGlm4Moe, &kGpt2, &kGptNeox, &kGptOss, &kGranite, &kGraniteHybrid, &kGraniteMoe,
     &kHunyuan, &kLfm2, &kLfm2Moe, &kLlama, &kLlama4, &kMamba, &kMamba2, &kMiniMaxM2, &kMistral, &kMixtral, &kMpt,
     &kNemotronH, &kOlmo2, &kOlmoe, &kPhi3, &kQwen2, &kQwen2Moe, &kQwen3, &kQwen35, &kQwen35Moe, &kQwen3Moe,

@@ -8,12 +8,14 @@
 #include "blocks/rwkv7.h"
 #include "blocks/short_conv.h"
 
+#include "blocks/mla.h"
 #include "blocks/moe_ffn.h"
 
 namespace lahar {
 
 const BlockKind* block_kind(Mixer mixer) {
   switch (mixer) {
+    case Mixer::kMla: return &kMlaBlock;
     case Mixer::kDeltaNet: return &kDeltaNetBlock;
     case Mixer::kShortConv: return &kShortConvBlock;
     case Mixer::kRwkv4: return &kRwkv4Block;

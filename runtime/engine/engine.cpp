@@ -21,7 +21,11 @@ class Stopwatch {
 
 std::vector<KvLayerGeometry> kv_geometry(const ModelSpec& spec) {
   std::vector<KvLayerGeometry> layers;
-  for (const LayerSpec& layer : spec.layers) layers.push_back({layer.attention.kv_heads, layer.attention.head_dim});
+  for (const LayerSpec& layer : spec.layers)
+    layers.push_back({.kv_heads = layer.attention.kv_heads,
+                      .head_dim = layer.attention.head_dim,
+                      .shared_dim = layer.mixer == Mixer::kMla ? layer.mla.latent_dim : 0,
+                      .source = layer.attention.kv_source});
   return layers;
 }
 

@@ -17,7 +17,12 @@ KvPageLayout KvPageLayout::make(std::vector<KvLayerGeometry> layers, ops::KvType
   layout.type = type;
   uint64_t offset = 0;
   for (const KvLayerGeometry& g : layers) {
-    const ops::KvLayerBytes bytes = ops::kv_layer_bytes(type, g.kv_heads, g.head_dim);
+    if (g.source >= 0) {
+      layout.key_offsets.push_back(layout.key_offsets[static_cast<size_t>(g.source)]);
+      layout.value_offsets.push_back(layout.value_offsets[static_cast<size_t>(g.source)]);
+      continue;
+    }
+    const ops::KvLayerBytes bytes = ops::kv_layer_bytes(type, g.kv_heads, g.head_dim, g.shared_dim > 0);
     layout.key_offsets.push_back(static_cast<uint32_t>(offset));
     layout.value_offsets.push_back(static_cast<uint32_t>(offset + bytes.value_offset));
     offset += bytes.end;
@@ -78,6 +83,7 @@ ops::KvRef KvStorage::layer(uint32_t index) const {
   ref.type = layout_.type;
   ref.kv_heads = layout_.layers[index].kv_heads;
   ref.head_dim = layout_.layers[index].head_dim;
+  ref.shared_dim = layout_.layers[index].shared_dim;
   return ref;
 }
 

@@ -15,6 +15,8 @@ namespace lahar {
 struct KvLayerGeometry {
   uint32_t kv_heads = 0;
   uint32_t head_dim = 0;
+  uint32_t shared_dim = 0;  // as ops::KvRef's
+  int32_t source = -1;      // the earlier layer that this one reads instead of keeping its own; -1: none
 };
 
 // Byte offsets inside a page; see params::KvAddress for the layout.

@@ -55,6 +55,7 @@ tune::TunePlan tune_plan(const Model& model, const TunedShapes& wanted) {
   }
   std::vector<tune::AttentionShape> shapes;
   for (const LayerSpec& layer : model.spec.layers) {
+    if (layer.mixer != Mixer::kAttention) continue;
     const AttentionSpec& a = layer.attention;
     const tune::AttentionShape shape{.cache = {wanted.kv, a.kv_heads, a.head_dim},
                                      .heads = a.heads,

@@ -18,6 +18,8 @@ constexpr double kNibblesError = 3e-2;  // int4
 struct Case {
   std::string path;  // in the test data
   std::vector<uint32_t> chunks = {1, 7, 64};
+  // Rounding in the cache can turn the choice of an expert: there is no bound for what follows.
+  bool routed = false;
 };
 
 void PrintTo(const Case& c, std::ostream* out) { *out << c.path; }
@@ -37,6 +39,8 @@ std::vector<Case> cases() {
     all.push_back({std::string("golden/quant-hf/") + name});
   for (const char* name : {"llama-gqa", "mistral-swa", "qwen3"})
     all.push_back({std::string("golden/hf-long/") + name, {512}});
+  for (const char* name : {"deepseek-v2", "deepseek-v3"})
+    all.push_back({.path = std::string("golden/hf/") + name, .chunks = {1, 7, 16, 64}, .routed = true});
   return all;
 }
 
@@ -78,6 +82,7 @@ TEST_P(GoldenTest, LogitsAtEveryPosition) {
 }
 
 TEST_P(GoldenTest, LogitsWithEveryKindOfCache) {
+  if (GetParam().routed) GTEST_SKIP() << "experts that are chosen otherwise have no bound";
   LAHAR_NEED_DATA(path, GetParam().path);
   const Golden golden = read_golden(path);
   const std::pair<ops::KvType, double> bounds[] = {{ops::KvType::kBF16, kDefaultError},

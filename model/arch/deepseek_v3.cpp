@@ -1,0 +1,23 @@
+// DeepSeek V3 and R1, and Kimi K2, in Hugging Face folders: as V2, with sigmoid routing that a bias balances.
+#include "arch/deepseek.h"
+
+namespace lahar::arch {
+
+namespace {
+
+constexpr std::string_view kHf[] = {"deepseek_v3", "kimi_k2"};
+
+void finish(Config& c, MoeSpec& moe, uint32_t) {
+  moe.score = ops::RouterScore::kSigmoid;
+  moe.group_score = ops::GroupScore::kSumOfTwo;
+  moe.selection_bias = true;
+  moe.normalize = c.flag({"norm_topk_prob", ""}, true);
+}
+
+void read(Config& c, ModelSpec& spec) { read_deepseek(c, spec, finish); }
+
+}  // namespace
+
+const Architecture kDeepSeekV3{"deepseek_v3", {}, kHf, read, nullptr, deepseek_roles};
+
+}  // namespace lahar::arch
