@@ -80,7 +80,10 @@ void read(Config& c, ModelSpec& spec) {
 }
 
 void adapt(const ModelSpec&, bool gguf, TensorLayout& layout) {
-  if (gguf) return;
+  if (gguf) {
+    layout.scaled_ffn = false;
+    return;
+  }
   layout.names.final_norm = "final_layernorm";
   layout.names.pre_ffn = "pre_ff_layernorm";
   layout.names.gate = "feed_forward.gate_proj";
