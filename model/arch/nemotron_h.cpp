@@ -96,7 +96,6 @@ void adapt(const ModelSpec&, bool gguf, TensorLayout& layout) {
   TensorNames& n = layout.names;
   if (gguf) {
     n.pre_ffn = n.pre_attention;
-    layout.scaled_ffn = layout.scaled_attention_output = false;
     return;
   }
   n = {.embedding = "embeddings",
