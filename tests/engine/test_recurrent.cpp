@@ -40,7 +40,7 @@ TEST_F(RecurrentTest, TheSecondTurnGoesOnFromTheEndOfTheFirst) {
     fresh->forget();
     EXPECT_EQ(got.tokens, answer(*fresh, conversation).tokens) << "turn " << turn;
     // All of the turn before but its last token, of which there was no state yet.
-    if (turn > 0) EXPECT_GE(got.stats.reused_tokens + 9, conversation.size()) << "turn " << turn;
+    if (turn > 0) { EXPECT_GE(got.stats.reused_tokens + 9, conversation.size()) << "turn " << turn; }
     conversation.insert(conversation.end(), got.tokens.begin(), got.tokens.end());
     for (const int32_t token : tokens(7, turn + 2)) conversation.push_back(token);
   }
