@@ -77,6 +77,9 @@ constexpr Names kGguf{"ssm_in",   "ssm_ba",      "attn_qkv",       "attn_gate",
                       "ssm_beta", "ssm_alpha",   "ssm_out",        "ssm_conv1d.weight",
                       "ssm_a",    "ssm_dt.bias", "ssm_norm.weight"};
 
+// Tensors that do not become one matrix begin at a multiple of four columns.
+bool alpha_apart(const DeltaNetSpec& d) { return d.value_heads % 4 != 0; }
+
 LinearRole input_role(const ModelSpec& spec, const DeltaNetSpec& d, const Names& n, DeltaNetInput input, bool by_head,
                       bool scaled) {
   const uint32_t h = spec.hidden, keys = d.key_heads * d.key_dim, values = d.value_heads * d.value_dim;
@@ -96,7 +99,7 @@ LinearRole input_role(const ModelSpec& spec, const DeltaNetSpec& d, const Names&
     add(n.gates, 2 * d.value_heads, regrouped(d.key_heads, {in_group, in_group}));
   } else {
     add(n.beta, d.value_heads);
-    add(n.alpha, d.value_heads);
+    if (!alpha_apart(d)) add(n.alpha, d.value_heads);
   }
   return in;
 }
@@ -154,6 +157,9 @@ LayerRoles gated_delta_roles(const ModelSpec& spec, uint32_t layer, const ModelS
   const uint32_t values = d.value_heads * d.value_dim;
   roles.mixer.linears = {input_role(spec, d, n, input, input == DeltaNetInput::kByHead && !sorted, scaled),
                          {.stacked = {matrix(std::string(n.out), spec.hidden, values, scaled)}}};
+  if (input == DeltaNetInput::kSeparate && alpha_apart(d))
+    roles.mixer.linears.push_back({.stacked = {matrix(std::string(n.alpha), d.value_heads, spec.hidden, scaled)}});
+  roles.mixer.linears.resize(3);
   roles.mixer.vectors = {
       {std::string(n.taps), Shape{2 * d.key_heads * d.key_dim + values, d.conv}, 0, nullptr},
       {std::string(n.decay), Shape{d.value_heads}, 0, gguf ? nullptr : to_decay},

@@ -53,6 +53,7 @@ void read(Config& c, ModelSpec& spec) {
                .default_eps = 1e-5,
                .default_tied = true});
   use_one_rope(c, spec, {.default_base = 1e6});
+  const uint32_t window = c.count({"", "attention.sliding_window"}, 0, UINT32_MAX, 0);
   const uint32_t taps = c.count({"conv_L_cache", "shortconv.l_cache"}, 2, 8, 3);
   const bool bias = !c.gguf() && c.flag({"conv_bias", ""}, false);
   const bool adjust = !c.gguf() && c.flag({"block_auto_adjust_ff_dim", ""}, c.source().architecture() == "lfm2");
@@ -60,6 +61,7 @@ void read(Config& c, ModelSpec& spec) {
     LayerSpec& layer = spec.layers[i];
     if (adjust) layer.ffn.width = adjusted_width(c, layer.ffn.width);
     layer.attention.qk_norm = ops::QkNorm::kPerHead;
+    layer.attention.window = window;
     if (attends(c, i)) continue;
     layer.mixer = Mixer::kShortConv;
     layer.attention = {};
@@ -85,6 +87,7 @@ void adapt(const ModelSpec&, bool gguf, TensorLayout& layout) {
   TensorNames& n = layout.names;
   if (gguf) {
     n.final_norm = "token_embd_norm";
+    layout.scaled_ffn = false;
     return;
   }
   n.final_norm = "embedding_norm";

@@ -13,11 +13,12 @@ uint32_t value_width(const DeltaNetSpec& d) { return d.value_heads * d.value_dim
 uint32_t conv_width(const DeltaNetSpec& d) { return 2 * key_width(d) + value_width(d); }
 
 struct Layout {
-  ops::Activations projected, mixed, mid;
+  ops::Activations projected, mixed, mid, alpha;
   Layout(BlockScratch& scratch, const DeltaNetSpec& d)
       : projected(scratch.take(conv_width(d) + value_width(d) + 2 * d.value_heads)),
         mixed(scratch.take(conv_width(d))),
-        mid(scratch.take(value_width(d))) {}
+        mid(scratch.take(value_width(d))),
+        alpha(scratch.take(d.value_heads)) {}
 };
 
 uint64_t scratch_bytes(const gpu::Caps&, const ModelSpec&, const LayerSpec& layer, uint32_t rows) {
@@ -43,6 +44,11 @@ Status record(const Forward& f, const LayerSpec& layer, const LayerWeights& weig
   const Layout s(scratch, d);
   LAHAR_TRY(record_linear(f.recorder, w.linears[kDeltaNetIn], normed, s.projected, f.step, f.precision, "delta in",
                           {.x_scratch = f.scratch.converted, .tuning = f.tuning}));
+  const uint32_t gates = conv_width(d) + value_width(d);
+  const bool apart = !w.linears[kDeltaNetAlpha].parts.empty();
+  if (apart)
+    LAHAR_TRY(record_linear(f.recorder, w.linears[kDeltaNetAlpha], normed, s.alpha, f.step, f.precision, "alpha",
+                            {.x_scratch = f.scratch.converted, .tuning = f.tuning}));
   LAHAR_TRY(ops::causal_conv(f.recorder, {.x = s.projected,
                                           .y = s.mixed,
                                           .channels = conv_width(d),
@@ -53,7 +59,8 @@ Status record(const Forward& f, const LayerSpec& layer, const LayerWeights& weig
                                           .step = f.step,
                                           .label = "conv"}));
   LAHAR_TRY(ops::delta_net(f.recorder, {.qkv = s.mixed,
-                                        .gates = columns_from(s.projected, conv_width(d) + value_width(d)),
+                                        .beta = columns_from(s.projected, gates),
+                                        .alpha = apart ? s.alpha : columns_from(s.projected, gates + d.value_heads),
                                         .y = s.mid,
                                         .key_heads = d.key_heads,
                                         .value_heads = d.value_heads,

@@ -22,8 +22,9 @@ Status check(const DeltaNetParams& p, const gpu::Caps& caps) {
   LAHAR_TRY(check_step(p.label, p.step, caps.max_workgroup_count[0]));
   LAHAR_TRY(check_rows(p.label, "qkv", p.qkv, rows, qkv_width(p)));
   LAHAR_TRY(check_rows(p.label, "y", p.y, rows, p.value_heads * p.value_dim));
-  if (!p.gates.range || p.gates.range.size < row_bytes(p.gates, rows, 2 * p.value_heads))
-    return invalid(p.label, "the gates are missing or too small");
+  for (const Activations* gate : {&p.beta, &p.alpha})
+    if (!gate->range || gate->range.size < row_bytes(*gate, rows, p.value_heads))
+      return invalid(p.label, "beta or alpha is missing or too small");
   LAHAR_TRY(check_vector(p.label, "decay", p.decay, p.value_heads));
   LAHAR_TRY(check_vector(p.label, "bias", p.bias, p.value_heads));
   return check_state(p.label, p.state, p.state_offset, delta_net_state_bytes(p.value_heads, p.key_dim, p.value_dim));
@@ -48,7 +49,8 @@ Status delta_net(gpu::Recorder& recorder, const DeltaNetParams& p) {
   const uint32_t rows = p.step.bucket;
   const RecurrenceForm form = recurrence_form(caps, p.key_dim, p.value_dim, kStaged);
   const params::DeltaNetPush push{.qkv = p.qkv.range.address(),
-                                  .gates = p.gates.range.address(),
+                                  .beta = p.beta.range.address(),
+                                  .alpha = p.alpha.range.address(),
                                   .y = p.y.range.address(),
                                   .decay = p.decay.address(),
                                   .bias = p.bias.address(),
@@ -58,15 +60,16 @@ Status delta_net(gpu::Recorder& recorder, const DeltaNetParams& p) {
                                   .value_dim = p.value_dim,
                                   .tiled = p.tiled ? 1u : 0u,
                                   .qkv_stride = p.qkv.stride,
-                                  .gates_stride = p.gates.stride,
+                                  .beta_stride = p.beta.stride,
+                                  .alpha_stride = p.alpha.stride,
                                   .y_stride = p.y.stride};
   recorder.dispatch(
       {.label = p.label,
        .kernel = recorder.device().kernels().get(describe_recurrence(caps, gpu::ShaderId::delta_net, form, p.key_dim)),
        .push = gpu::push_bytes(push),
        .groups = {form.workgroups(p.value_dim), p.value_heads, std::min(rows, params::kMaxRuns)},
-       .reads = Ranges{rows_of(p.qkv, rows, qkv_width(p)), rows_of(p.gates, rows, 2 * p.value_heads), p.decay, p.bias,
-                       p.state.range, p.step.state},
+       .reads = Ranges{rows_of(p.qkv, rows, qkv_width(p)), rows_of(p.beta, rows, p.value_heads),
+                       rows_of(p.alpha, rows, p.value_heads), p.decay, p.bias, p.state.range, p.step.state},
        .writes = Ranges{rows_of(p.y, rows, p.value_heads * p.value_dim), p.state.range}});
   return {};
 }

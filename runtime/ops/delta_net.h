@@ -12,9 +12,9 @@ namespace lahar::ops {
 // The state is S, fp32 [value_heads][value_dim][key_dim], in the slots that the runs name. Any split of a sequence into runs
 // and steps gives the same.
 struct DeltaNetParams {
-  Activations qkv;    // [bucket, 2 * key_heads * key_dim + value_heads * value_dim]: q, k, v
-  Activations gates;  // [bucket, 2 * value_heads]: beta, alpha; any alignment of 4 bytes
-  Activations y;      // [bucket, value_heads * value_dim]; apart from the others
+  Activations qkv;          // [bucket, 2 * key_heads * key_dim + value_heads * value_dim]: q, k, v
+  Activations beta, alpha;  // [bucket, value_heads]; any alignment of 4 bytes
+  Activations y;            // [bucket, value_heads * value_dim]; apart from the others
   uint32_t key_heads = 0, value_heads = 0, key_dim = 0, value_dim = 0;  // dims are multiples of 4; key_dim at most 256
   bool tiled = false;            // value head h reads key head h % key_heads, else h / (value_heads / key_heads)
   gpu::BufferRange decay, bias;  // fp32 [value_heads]

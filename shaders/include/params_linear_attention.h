@@ -33,16 +33,17 @@ LAHAR_SHARED_SIZE(Wkv4Push, 96)
 
 struct DeltaNetPush {
   address_t qkv;          // fp32 [rows, q | k | v]
-  address_t gates;        // fp32 [rows, beta | alpha], a value for each value head
+  address_t beta, alpha;  // fp32 [rows, value_heads]
   address_t y;            // fp32 [rows, value_heads * value_dim]
   address_t decay, bias;  // fp32 [value_heads]
   address_t step;
   StateAddress state;  // [value_heads][value_dim][key_dim]
   uint key_heads, value_dim;
   uint tiled;  // 1: value head h reads key head h % key_heads, else h / (value_heads / key_heads)
-  uint qkv_stride, gates_stride, y_stride;  // floats
+  uint qkv_stride, beta_stride, alpha_stride, y_stride;  // floats
+  uint reserved;
 };
-LAHAR_SHARED_SIZE(DeltaNetPush, 96)
+LAHAR_SHARED_SIZE(DeltaNetPush, 112)
 
 struct GatedNormPush {
   address_t x;     // fp32 [rows, heads * dim]

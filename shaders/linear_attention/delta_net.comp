@@ -39,9 +39,8 @@ void stage(uint at, bool used, uint t) {
   }
   if (lane_of_row() != 0) return;
   const uint head = gl_WorkGroupID.y;
-  const uint64_t gates = p.gates + uint64_t(t) * (4 * p.gates_stride);
-  const float beta = load_f32(gates, 4 * head);
-  const float alpha = load_f32(gates, 4 * (gl_NumWorkGroups.y + head)) + load_f32(p.bias, 4 * head);
+  const float beta = load_f32(p.beta + uint64_t(t) * (4 * p.beta_stride), 4 * head);
+  const float alpha = load_f32(p.alpha + uint64_t(t) * (4 * p.alpha_stride), 4 * head) + load_f32(p.bias, 4 * head);
   const float softplus = max(alpha, 0) + log(1 + exp(-abs(alpha)));
   scalars[at] = vec4(exp(load_f32(p.decay, 4 * head) * softplus), 1 / (1 + exp(-beta)), product * scale.x * scale.y, 0);
 }

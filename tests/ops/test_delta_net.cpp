@@ -37,19 +37,22 @@ class Rig {
   }
 
   ops::DeltaNetParams params() const {
-    return {.qkv = {qkv_buffer_, stride_},
-            .gates = {gates_buffer_, 2 * case_.value_heads + 4},
-            .y = {y_.range(), y_stride_},
-            .key_heads = case_.key_heads,
-            .value_heads = case_.value_heads,
-            .key_dim = case_.key_dim,
-            .value_dim = case_.value_dim,
-            .tiled = case_.tiled,
-            .decay = decay_buffer_,
-            .bias = bias_buffer_,
-            .state = states_.ref(),
-            .step = step_ref_,
-            .label = "delta net"};
+    return {
+        .qkv = {qkv_buffer_, stride_},
+        .beta = {gates_buffer_, 2 * case_.value_heads + 4},
+        .alpha = {gpu::BufferRange(gates_buffer_).part(case_.value_heads * 4, gates_buffer_.size() - case_.value_heads * 4),
+                  2 * case_.value_heads + 4},
+        .y = {y_.range(), y_stride_},
+        .key_heads = case_.key_heads,
+        .value_heads = case_.value_heads,
+        .key_dim = case_.key_dim,
+        .value_dim = case_.value_dim,
+        .tiled = case_.tiled,
+        .decay = decay_buffer_,
+        .bias = bias_buffer_,
+        .state = states_.ref(),
+        .step = step_ref_,
+        .label = "delta net"};
   }
 
   // One head of one run: its rows of y, and the state after them.
