@@ -300,6 +300,9 @@ TEST_F(SsmScanTest, LongRuns) {
 
 TEST_F(SsmScanTest, LongRunsDeclareWhatTheyTouch) {
   ScanRig rig(device(), {.heads = 2, .head_dim = 4, .state = 8, .runs = {{100, 0, 1}, {70, kNone, 2}}});
+  gpu::Recorder recorder(device());
+  ASSERT_TRUE(rig.record(recorder).ok());
+  EXPECT_EQ(recorder.nodes().size(), device().caps().is_cpu() ? 1u : 3u);
   prove_hazards(
       device(), [&](gpu::Recorder& recorder) { return rig.record(recorder); }, rig.buffers());
 }
