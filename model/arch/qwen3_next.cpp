@@ -12,10 +12,7 @@ void read(Config& c, ModelSpec& spec) {
   read_gated_delta_experts(c, spec);
 }
 
-void adapt(const ModelSpec&, bool gguf, TensorLayout& layout) {
-  adapt_gated_delta(gguf, layout);
-  layout.scaled_qkv = false;
-}
+void adapt(const ModelSpec&, bool gguf, TensorLayout& layout) { adapt_gated_delta(gguf, layout); }
 
 LayerRoles roles(const ModelSpec& spec, uint32_t layer, const ModelSource& source) {
   return gated_delta_roles(spec, layer, source, DeltaNetInput::kByHead, false);

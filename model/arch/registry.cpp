@@ -115,9 +115,7 @@ void find_gguf_biases(const ModelSource& source, ModelSpec& spec) {
     const std::string layer = "blk." + std::to_string(i) + ".";
     const auto has = [&](const char* name) { return source.find_tensor(layer + name + ".bias") != nullptr; };
     LayerSpec& l = spec.layers[i];
-    // Runtimes know of none where there is an output gate.
-    l.attention.qkv_bias =
-        !l.attention.output_gate && (has("attn_qkv") || has("attn_q") || has("attn_k") || has("attn_v"));
+    l.attention.qkv_bias = has("attn_qkv") || has("attn_q") || has("attn_k") || has("attn_v");
     l.attention.output_bias = has("attn_output");
     l.ffn.up_bias = has("ffn_up") || has("ffn_gate");
     l.ffn.down_bias = has("ffn_down");
