@@ -59,6 +59,16 @@ inline Error null_argument(const char* name) {
   return {ErrorCode::kInvalidArgument, std::string(name) + " must not be NULL"};
 }
 
+// Cut at a whole character where it is too long.
+template <size_t N>
+void copy_text(char (&to)[N], std::string_view from) {
+  size_t n = std::min(from.size(), N - 1);
+  if (n < from.size())
+    while (n > 0 && (static_cast<unsigned char>(from[n]) & 0xC0) == 0x80) --n;
+  std::memcpy(to, from.data(), n);
+  to[n] = '\0';
+}
+
 // ---- structs that begin with `size` ----
 
 // Larger ones are taken for an uninitialised size field.

@@ -47,6 +47,11 @@ Result<OpenOptions> open_options(const lahar_engine_options& o, const Log& log) 
       return Error{ErrorCode::kInvalidArgument,
                    "lahar_engine_options.kv is " + std::to_string(kv) + ", which is none of lahar_kv"};
   }
+  if (o.alternatives > LAHAR_MOST_ALTERNATIVES)
+    return Error{ErrorCode::kInvalidArgument, "lahar_engine_options.alternatives is " + std::to_string(o.alternatives) +
+                                                  ", expected at most " + std::to_string(LAHAR_MOST_ALTERNATIVES)};
+  open.engine.sampled_logits = o.alternatives > 0;
+  LAHAR_TRY(slice_seconds(o.time_slice));
   open.engine.log = open.load.log = log;
   if (o.progress != nullptr) {
     open.load.progress = [progress = o.progress, user = o.progress_user](uint64_t done, uint64_t total) {
@@ -57,6 +62,9 @@ Result<OpenOptions> open_options(const lahar_engine_options& o, const Log& log) 
 }
 
 Result<std::shared_ptr<gpu::Device>> open_device(RuntimeState& runtime, const lahar_engine_options& o) {
+  if (o.vulkan != nullptr && o.device != nullptr)
+    return Error{ErrorCode::kInvalidArgument, "lahar_engine_options has both device and vulkan, expected one of them"};
+  if (o.vulkan != nullptr) return import_device(runtime, *o.vulkan);
   LAHAR_ASSIGN(auto instance, runtime.instance());
   return gpu::Device::open(std::move(instance), {.selector = o.device ? o.device : ""});
 }
@@ -89,11 +97,13 @@ Status open(const std::shared_ptr<ModelState>& model, const lahar_engine_options
   LAHAR_ASSIGN(OpenOptions open, open_options(o, log));
   open.on_plan = [&](const MemoryPlan& memory) { log.info(model->source->name() + " " + memory.describe()); };
   LAHAR_ASSIGN(auto device, open_device(*model->runtime, o));
-  if (device->caps().is_cpu() && o.device == nullptr)
+  if (device->caps().is_cpu() && o.device == nullptr && o.vulkan == nullptr)
     log.warning("no GPU was found: " + device->caps().info.name + " computes on the processor, slowly");
   LAHAR_ASSIGN(auto engine, open_engine(std::move(device), *model->source, open));
+  LAHAR_ASSIGN(const double slice, slice_seconds(o.time_slice));
+  engine->steps().set_time_slice(slice);
   auto handle = std::make_unique<lahar_engine>();
-  handle->state = std::make_shared<EngineState>(model, std::move(engine));
+  handle->state = std::make_shared<EngineState>(model, std::move(engine), o.alternatives);
   handle->state->start();
   *out = handle.release();
   return {};
@@ -170,6 +180,9 @@ Status generate(EngineState& engine, const lahar_generate_options* options, laha
     GenerateCall call;
     LAHAR_ASSIGN(call.sampling, sampling_of(o, engine.sampling_defaults()));
     LAHAR_ASSIGN(call.prompt, prompt_of(o, engine.model()));
+    if (o.reply_tokens == nullptr && o.reply_count > 0) return null_argument("lahar_generate_options.reply_tokens");
+    call.prompt.insert(call.prompt.end(), o.reply_tokens, o.reply_tokens + o.reply_count);
+    call.reply_count = o.reply_count;
     if (o.max_tokens != 0) call.max_tokens = o.max_tokens;
     call.ignore_stop_tokens = o.ignore_stop_tokens != 0;
     call.callback = o.callback;

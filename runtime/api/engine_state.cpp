@@ -40,13 +40,20 @@ class TokenStream {
  public:
   TokenStream(const GenerateCall& call, const Tokenizer* tokenizer)
       : call_(call), position_(static_cast<uint32_t>(call.prompt.size())) {
-    if (tokenizer != nullptr) decoder_.emplace(*tokenizer);
+    if (tokenizer == nullptr) return;
+    decoder_.emplace(*tokenizer);
+    for (size_t i = call.prompt.size() - call.reply_count; i < call.prompt.size(); ++i) decoder_->push(call.prompt[i]);
   }
+
+  void set_alternatives(std::vector<lahar_alternative> alternatives) { alternatives_ = std::move(alternatives); }
 
   // False where the callback wants no more.
   bool push(int32_t id, const params::SampleRecord& record) {
     const std::string text = decoder_ ? decoder_->push(id) : std::string();
-    return deliver({.id = id, .logprob = record.logprob, .entropy = record.entropy, .position = position_++}, text);
+    lahar_token token{.id = id, .logprob = record.logprob, .entropy = record.entropy, .position = position_++};
+    token.alternatives = alternatives_.empty() ? nullptr : alternatives_.data();
+    token.alternative_count = static_cast<uint32_t>(alternatives_.size());
+    return deliver(token, text);
   }
   // What is left of an unfinished character.
   void finish() {
@@ -73,17 +80,21 @@ class TokenStream {
   const GenerateCall& call_;
   std::optional<StreamDecoder> decoder_;
   uint32_t position_;
+  std::vector<lahar_alternative> alternatives_;  // of the token that comes
   bool threw_ = false;
 };
 
 }  // namespace
 
-EngineState::EngineState(std::shared_ptr<ModelState> model, std::unique_ptr<Engine> engine)
+EngineState::EngineState(std::shared_ptr<ModelState> model, std::unique_ptr<Engine> engine, uint32_t alternatives)
     : model_(std::move(model)),
       context_(engine->context()),
       sampling_defaults_(engine->spec().sampling),
+      alternatives_(alternatives),
       stop_tokens_(all_stop_tokens(engine->spec(), model_->tokenizer.get())),
-      engine_(std::move(engine)) {}
+      engine_(std::move(engine)) {
+  watch_.set_kv(engine_->kv_view());
+}
 
 EngineState::~EngineState() = default;
 
@@ -124,6 +135,22 @@ Result<GenerateOutcome> EngineState::wait_for(Job& job) {
   }
   if (orphan.joinable()) orphan.join();
   return std::move(*job.result);
+}
+
+Status EngineState::run(const std::function<Status(Engine&)>& task) {
+  LAHAR_TRY(generate([&]() -> Result<GenerateCall> {
+    GenerateCall call;
+    call.task = task;
+    return call;
+  }));
+  return {};
+}
+
+Status EngineState::with_engine(const std::function<void(Engine&)>& read) const {
+  const std::lock_guard lock(mutex_);
+  if (engine_ == nullptr) return closed();
+  read(*engine_);
+  return {};
 }
 
 void EngineState::remove(Job& job) {
@@ -181,18 +208,30 @@ void EngineState::work() {
   for (Job* job : queue_) job->result.emplace(closed());
   queue_.clear();
   finished_.notify_all();
+  std::unique_ptr<Engine> last = std::move(engine_);
   lock.unlock();
-  engine_.reset();
+  last.reset();
 }
 
 Result<GenerateOutcome> EngineState::compute(Job& job) {
   if (job.cancelled) return cancelled_outcome();
+  if (job.call.task) {
+    LAHAR_TRY(job.call.task(*engine_));
+    return GenerateOutcome{};
+  }
   TokenStream stream(job.call, model_->tokenizer.get());
   GenerateRequest request{.prompt = job.call.prompt, .max_tokens = job.call.max_tokens, .sampling = job.call.sampling};
   request.cancel = &job.cancelled;
   if (!job.call.ignore_stop_tokens) request.stop_tokens = stop_tokens_;
   request.on_token = [&](int32_t id, const params::SampleRecord& record) {
     return stream.push(id, record) && !job.cancelled;
+  };
+  if (alternatives_ > 0 && job.call.callback != nullptr)
+    request.on_logits = [&](std::span<const float> logits) { stream.set_alternatives(likeliest(logits, alternatives_)); };
+  request.on_step = [&] { watch_.set_kv(engine_->kv_view()); };
+  request.want_trace = [&] { return watch_.take_trace_request(); };
+  request.on_trace = [&](const StepTrace& trace, uint32_t context) {
+    watch_.set_trace(trace, context, engine_->spec(), engine_->kv().layout());
   };
   LAHAR_ASSIGN(GenerateOutcome outcome, engine_->generate(request));
   // Nothing is delivered to a callback that has said that it wants no more.

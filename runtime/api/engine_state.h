@@ -13,6 +13,7 @@
 
 #include "api/boundary.h"
 #include "api/state.h"
+#include "api/watch.h"
 #include "engine/engine.h"
 
 namespace lahar::api {
@@ -26,17 +27,20 @@ struct CallbackFrame {
 
 struct GenerateCall {
   std::vector<int32_t> prompt;
+  size_t reply_count = 0;  // of the prompt's last tokens, which the reply begins with
   uint32_t max_tokens = UINT32_MAX;
   SamplingParams sampling;
   bool ignore_stop_tokens = false;
   lahar_token_callback callback = nullptr;
   void* user = nullptr;
+  std::function<Status(Engine&)> task;  // where set, this is done instead
 };
 
 // Any thread, but for start(). Whoever calls a method holds the state alive meanwhile.
 class EngineState {
  public:
-  EngineState(std::shared_ptr<ModelState> model, std::unique_ptr<Engine> engine);
+  // alternatives: told with each token.
+  EngineState(std::shared_ptr<ModelState> model, std::unique_ptr<Engine> engine, uint32_t alternatives);
   ~EngineState();
 
   // Once, before anything else: starts the thread. Throws std::system_error.
@@ -45,6 +49,11 @@ class EngineState {
   // Blocks. `prepare` makes the call on the calling thread (it can be cancelled already). Errors: those of `prepare` and of
   // Engine::generate; kInvalidArgument inside one of this engine's callbacks; kCancelled when the engine is closed.
   Result<GenerateOutcome> generate(const std::function<Result<GenerateCall>()>& prepare);
+  // Runs `task` on the engine's thread, in turn with the generations. Errors as generate().
+  Status run(const std::function<Status(Engine&)>& task);
+  // Calls `read` with the engine, for what any thread may do with it. Errors: kCancelled when the engine is closed.
+  Status with_engine(const std::function<void(Engine&)>& read) const;
+  Watch& watch() { return watch_; }
   void cancel();
   // Ends what is running and what waits, and the thread. Waits for that, unless inside one of this engine's callbacks: then
   // the thread that waits in generate() does it.
@@ -73,9 +82,11 @@ class EngineState {
   const std::shared_ptr<ModelState> model_;
   const uint32_t context_;
   const SamplingDefaults sampling_defaults_;
+  const uint32_t alternatives_;
+  Watch watch_;
   std::vector<int32_t> stop_tokens_;  // the spec's and the tokenizer's
 
-  std::unique_ptr<Engine> engine_;  // of the thread once it runs
+  std::unique_ptr<Engine> engine_;  // the thread's once it runs, which alone lets go of it, under mutex_
 
   mutable std::mutex mutex_;
   std::condition_variable wake_;      // there is a job, or closing_
@@ -87,5 +98,8 @@ class EngineState {
   bool orphaned_ = false;  // closed inside a callback: the first generate() that returns joins the thread
   std::thread thread_;
 };
+
+// Errors: kInvalidArgument.
+Result<double> slice_seconds(float milliseconds);
 
 }  // namespace lahar::api

@@ -34,16 +34,6 @@ lahar_device_type device_type(gpu::DeviceType type) {
   return LAHAR_DEVICE_OTHER;
 }
 
-// Cut at a whole character where it is too long.
-template <size_t N>
-void copy_text(char (&to)[N], std::string_view from) {
-  size_t n = std::min(from.size(), N - 1);
-  if (n < from.size())
-    while (n > 0 && (static_cast<unsigned char>(from[n]) & 0xC0) == 0x80) --n;
-  std::memcpy(to, from.data(), n);
-  to[n] = '\0';
-}
-
 lahar_device describe(const gpu::DeviceInfo& info) {
   lahar_device device{};
   device.index = info.index;
@@ -98,6 +88,11 @@ Result<std::shared_ptr<gpu::Instance>> RuntimeState::instance() {
   const std::lock_guard lock(mutex_);
   if (!instance_) instance_ = std::move(made);
   return instance_;
+}
+
+gpu::DeviceRequirements& RuntimeState::keep(std::unique_ptr<gpu::DeviceRequirements> requirements) {
+  const std::lock_guard lock(mutex_);
+  return *requirements_.emplace_back(std::move(requirements));
 }
 
 }  // namespace lahar::api

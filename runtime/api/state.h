@@ -5,12 +5,15 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <vector>
 
 #include "api/boundary.h"
 #include "core/log.h"
 #include "core/result.h"
 #include "format/model_source.h"
+#include "gpu/device.h"
 #include "gpu/instance.h"
+#include "gpu/requirements.h"
 #include "text/chat_format.h"
 #include "text/tokenizer.h"
 
@@ -21,6 +24,8 @@ struct RuntimeState {
 
   // Made by the first call that needs Vulkan. Any thread.
   Result<std::shared_ptr<gpu::Instance>> instance();
+  // Keeps what an application was told a device needs, for as long as this lives. Any thread.
+  gpu::DeviceRequirements& keep(std::unique_ptr<gpu::DeviceRequirements> requirements);
 
   const Log log;
   ErrorText error;
@@ -28,7 +33,11 @@ struct RuntimeState {
  private:
   std::mutex mutex_;
   std::shared_ptr<gpu::Instance> instance_;
+  std::vector<std::unique_ptr<gpu::DeviceRequirements>> requirements_;
 };
+
+// Errors: kInvalidArgument, kUnsupported.
+Result<std::shared_ptr<gpu::Device>> import_device(RuntimeState& runtime, const lahar_vulkan_device& given);
 
 // Immutable but for `error`.
 struct ModelState {

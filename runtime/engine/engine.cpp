@@ -119,7 +119,8 @@ Result<std::unique_ptr<Engine>> Engine::create(std::shared_ptr<gpu::Device> devi
                                                   {.max_bucket = max_bucket(spec, options, plan.context),
                                                    .ring = std::max(options.steps_in_flight, 1u) + 1,
                                                    .slots = options.slots,
-                                                   .all_logits = options.all_logits}));
+                                                   .all_logits = options.all_logits,
+                                                   .sampled_logits = options.sampled_logits}));
   engine->pool_ = std::make_unique<kv::PagePool>(pages);
   engine->table_ = std::make_unique<kv::BlockTable>(*engine->pool_, params::kPageTokens);
   engine->device_ = std::move(device);
@@ -143,6 +144,10 @@ Status Engine::check_tokens(std::span<const int32_t> tokens) const {
 }
 
 void Engine::begin(uint32_t position, const SamplingParams& sampling) {
+  // What the sequence held beyond is given back, for use at once: steps run on the device in their order.
+  table_->truncate(position, 0);
+  pool_->collect(0);
+  announced_pages_ = std::min(announced_pages_, static_cast<uint32_t>(table_->pages().size()));
   position_ = position;
   if (trail_) trail_->rewind(position);
   pending_states_ = {{.slot = kSlot,
@@ -164,7 +169,7 @@ bool Engine::has_room(uint32_t tokens) {
   return position_ + tokens <= plan_.context && table_->reserve(uint64_t{position_} + tokens);
 }
 
-Result<StepTicket> Engine::submit(std::span<const int32_t> tokens, LogitMode mode) {
+StepPlan Engine::next_step(std::span<const int32_t> tokens, LogitMode mode) {
   StepPlan step;
   step.logits = mode;
   const auto rows = static_cast<uint32_t>(tokens.size());
@@ -180,10 +185,13 @@ Result<StepTicket> Engine::submit(std::span<const int32_t> tokens, LogitMode mod
   const auto pages = table_->pages();
   for (; announced_pages_ < pages.size(); ++announced_pages_)
     step.pages.push_back({.slot = kSlot, .index = announced_pages_, .page = pages[announced_pages_]});
-  LAHAR_ASSIGN(const StepTicket ticket, steps_->submit(step));
   position_ += rows;
   if (options_.checkpoint_tokens != 0 && position_ % options_.checkpoint_tokens == 0) checkpoint(position_);
-  return ticket;
+  return step;
+}
+
+Result<StepTicket> Engine::submit(std::span<const int32_t> tokens, LogitMode mode) {
+  return steps_->submit(next_step(tokens, mode));
 }
 
 uint32_t Engine::next_rows(size_t left) const {
@@ -241,8 +249,10 @@ Result<GenerateOutcome> Engine::run(const GenerateRequest& request) {
   const Stopwatch watch;
 
   // A token arrived from the device, wanted or not: steps under way when the end is seen go on for a little.
-  const auto take = [&](const params::SampleRecord& record) {
+  const auto take = [&](const StepRunner::Outcome& step) {
+    const params::SampleRecord& record = step.records[0];
     chain.push_back(record.token);
+    if (request.on_step) request.on_step();
     if (stopped) return;
     if (result.stats.generated_tokens == 0) result.stats.prefill_seconds = watch.seconds();
     ++result.stats.generated_tokens;
@@ -251,6 +261,7 @@ Result<GenerateOutcome> Engine::run(const GenerateRequest& request) {
     if (std::find(request.stop_tokens.begin(), request.stop_tokens.end(), record.token) != request.stop_tokens.end())
       return stop(StopReason::kStopToken);
     result.tokens.push_back(record.token);
+    if (request.on_logits) request.on_logits(step.logits.first(std::min<size_t>(step.logits.size(), spec().vocabulary)));
     if (request.on_token && !request.on_token(record.token, record)) return stop(StopReason::kCancelled);
     if (result.tokens.size() >= request.max_tokens) stop(StopReason::kLength);
   };
@@ -258,7 +269,8 @@ Result<GenerateOutcome> Engine::run(const GenerateRequest& request) {
   cached_.clear();  // until it is known what the cache holds
   if (request.max_tokens == 0) stopped = true;
   const OnStep on_prefill = [&](const StepTicket&, const StepRunner::Outcome& step) -> Status {
-    if (const params::SampleRecord& record = step.records[0]; record.token >= 0) take(record);
+    if (step.records[0].token >= 0) take(step);
+    else if (request.on_step) request.on_step();
     return {};
   };
   LAHAR_TRY(prefill(request.prompt.subspan(reused), LogitMode::kSampled, on_prefill, request.cancel));
@@ -272,19 +284,32 @@ Result<GenerateOutcome> Engine::run(const GenerateRequest& request) {
   std::deque<StepTicket> tickets;
   const int32_t from_device = -1;
   uint64_t asked = 1;  // tokens that submitted steps will give
+  const auto finish_oldest = [&]() -> Status {
+    LAHAR_ASSIGN(const StepRunner::Outcome step, steps_->wait(tickets.front()));
+    tickets.pop_front();
+    take(step);
+    return {};
+  };
   while (!stopped || !tickets.empty()) {
+    if (!stopped && request.want_trace && request.want_trace()) {
+      while (!tickets.empty()) LAHAR_TRY(finish_oldest());
+      if (!stopped && asked < request.max_tokens && has_room(1)) {
+        LAHAR_ASSIGN(const StepTrace trace, steps_->trace(next_step(std::span(&from_device, 1), LogitMode::kSampled)));
+        ++asked;
+        tickets.push_back(trace.ticket);
+        if (request.on_trace) request.on_trace(trace, position_);
+      }
+    }
     while (!stopped && tickets.size() < options_.steps_in_flight && asked < request.max_tokens && has_room(1)) {
       LAHAR_ASSIGN(StepTicket ticket, submit(std::span(&from_device, 1), LogitMode::kSampled));
       tickets.push_back(ticket);
       ++asked;
     }
     if (tickets.empty()) {
-      result.reason = StopReason::kContext;
+      if (!stopped) result.reason = StopReason::kContext;
       break;
     }
-    LAHAR_ASSIGN(const StepRunner::Outcome step, steps_->wait(tickets.front()));
-    tickets.pop_front();
-    take(step.records[0]);
+    LAHAR_TRY(finish_oldest());
   }
   // The next prompt goes on behind what was handed out, or behind the stop token.
   const uint32_t handed_out = static_cast<uint32_t>(request.prompt.size() + result.tokens.size());

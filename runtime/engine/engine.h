@@ -38,6 +38,7 @@ struct EngineOptions {
   bool all_logits = false;        // logits() will be called
   // Recurrent states are kept every so many tokens, and at the ends of turns, for prompts that begin alike.
   uint32_t checkpoint_tokens = 512;
+  bool sampled_logits = false;                // GenerateRequest::on_logits will be set
   std::shared_ptr<const ops::Tuning> tuning;  // what was measured on the device; null: default forms
   Log log;
 
@@ -68,8 +69,24 @@ struct GenerateRequest {
   std::span<const int32_t> stop_tokens;
   // Read between the chunks of the prompt: set, the generation ends with kCancelled. Null: never.
   const std::atomic<bool>* cancel = nullptr;
+  // Where set: called before on_token with the logits that the token was sampled from [vocabulary]. Needs
+  // EngineOptions::sampled_logits.
+  std::function<void(std::span<const float> logits)> on_logits;
+  // Where set: called after each step that has finished.
+  std::function<void()> on_step;
+  // Where set: asked before each step but those of the prompt; true: it is run alone and timed, node by node, and on_trace
+  // is told. `context`: tokens that its row saw.
+  std::function<bool()> want_trace;
+  std::function<void(const StepTrace& trace, uint32_t context)> on_trace;
   // Called for each token in order; false ends the generation.
   std::function<bool(int32_t token, const params::SampleRecord& record)> on_token;
+};
+
+// The pages of the sequence, as the host knows them.
+struct KvView {
+  std::span<const kv::PageId> pages;  // in the order of the sequence
+  uint32_t tokens = 0;                // that are in them, or on their way
+  uint32_t pool_pages = 0;
 };
 
 struct GenerateOutcome {
@@ -104,6 +121,7 @@ class Engine {
   Status logits(std::span<const int32_t> tokens, const OnLogits& on_rows);
 
   StepRunner& steps() { return *steps_; }
+  KvView kv_view() const { return {table_->pages(), position_, pool_->size()}; }
   const Transformer& transformer() const { return *transformer_; }
   const Model& model() const { return *model_; }
   const KvStorage& kv() const { return *kv_; }
@@ -128,6 +146,8 @@ class Engine {
   // Rows of the next step of a prompt that has `left` to go.
   uint32_t next_rows(size_t left) const;
   void checkpoint(uint32_t tokens);
+  // A step of the sequence's next rows. Counts them as submitted.
+  StepPlan next_step(std::span<const int32_t> tokens, LogitMode mode);
   Result<StepTicket> submit(std::span<const int32_t> tokens, LogitMode mode);
   // Submits the tokens chunk by chunk and waits for all; on_step sees every step. kSampled samples the last row alone.
   // Where `cancel` is set meanwhile, position_ tells how far it came.

@@ -46,6 +46,12 @@ class KvStorage {
     return segment_ranges_[index / pages_per_segment_].part(index % pages_per_segment_ * layout_.page_bytes,
                                                             layout_.page_bytes);
   }
+  // Whether the buffer is a part of the pool.
+  bool owns(const gpu::Buffer& buffer) const {
+    for (const gpu::Buffer& segment : segments_)
+      if (&segment == &buffer) return true;
+    return false;
+  }
   const gpu::Buffer& page_table() const { return page_table_; }
   // For the ops of one layer. The spans in it live as long as this object.
   ops::KvRef layer(uint32_t index) const;

@@ -50,12 +50,14 @@ uint64_t step_weight_bytes(const ModelSpec& spec, const ModelWeights& weights) {
   return bytes;
 }
 
+uint64_t layer_kv_bytes(const ModelSpec& spec, const KvPageLayout& layout, size_t layer, uint64_t context) {
+  const uint64_t end = layer + 1 < spec.layers.size() ? layout.key_offsets[layer + 1] : layout.page_bytes;
+  return (end - layout.key_offsets[layer]) * visible(spec.layers[layer], context) / params::kPageTokens;
+}
+
 uint64_t row_kv_bytes(const ModelSpec& spec, const KvPageLayout& layout, uint64_t context) {
   uint64_t bytes = 0;
-  for (size_t i = 0; i < spec.layers.size(); ++i) {
-    const uint64_t end = i + 1 < spec.layers.size() ? layout.key_offsets[i + 1] : layout.page_bytes;
-    bytes += (end - layout.key_offsets[i]) * visible(spec.layers[i], context) / params::kPageTokens;
-  }
+  for (size_t i = 0; i < spec.layers.size(); ++i) bytes += layer_kv_bytes(spec, layout, i, context);
   return bytes;
 }
 

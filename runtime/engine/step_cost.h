@@ -12,6 +12,9 @@ namespace lahar {
 // that a row chooses. Of the embedding only rows are read.
 uint64_t step_weight_bytes(const ModelSpec& spec, const ModelWeights& weights);
 
+// Bytes of keys and values that a row reads in one layer; as row_kv_bytes().
+uint64_t layer_kv_bytes(const ModelSpec& spec, const KvPageLayout& layout, size_t layer, uint64_t context);
+
 // Bytes of keys and values that a row reads which sees `context` tokens, sliding windows considered.
 uint64_t row_kv_bytes(const ModelSpec& spec, const KvPageLayout& layout, uint64_t context);
 

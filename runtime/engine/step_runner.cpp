@@ -52,6 +52,8 @@ std::string kernel_name(const gpu::Node& node) {
   return name;
 }
 
+double now_seconds() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+
 }  // namespace
 
 Result<std::unique_ptr<StepRunner>> StepRunner::create(std::shared_ptr<gpu::Device> device, const Transformer& transformer,
@@ -86,8 +88,8 @@ Status StepRunner::allocate() {
                                                           gpu::Memory::kUpload, "step input" + suffix));
     LAHAR_ASSIGN(places_[i].records, device_->create_buffer(params::kMaxRuns * sizeof(params::SampleRecord),
                                                             gpu::Memory::kReadback, "sample records" + suffix));
-    if (options_.all_logits) {
-      const uint64_t bytes = transformer_.logits(options_.max_bucket).range.size;
+    if (options_.all_logits || options_.sampled_logits) {
+      const uint64_t bytes = transformer_.logits(options_.all_logits ? options_.max_bucket : options_.slots).range.size;
       LAHAR_ASSIGN(places_[i].logits, device_->create_buffer(bytes, gpu::Memory::kReadback, "logits" + suffix));
     }
   }
@@ -114,7 +116,8 @@ StepShape StepRunner::shape_of(const StepPlan& plan) {
     positions_[run.slot] += run.rows;
     longest = std::max(longest, positions_[run.slot]);
   }
-  return {std::bit_ceil(static_cast<uint32_t>(plan.tokens.size())), plan.logits, context_bucket(longest, device_->caps())};
+  return {std::bit_ceil(static_cast<uint32_t>(plan.tokens.size())), plan.logits, context_bucket(longest, device_->caps()),
+          time_slice_ > 0};
 }
 
 void StepRunner::write_input(const StepPlan& plan, Place& place) {
@@ -144,16 +147,50 @@ Result<StepTicket> StepRunner::submit(const StepPlan& plan) {
   LAHAR_ASSIGN(Program * program, this->program(shape, ring));
   uint64_t timeline = 0;
   const Stopwatch watch(host_, &HostSeconds::submit);
-  for (const gpu::CommandList& list : program->lists) {
-    const gpu::CommandList* one = &list;
-    LAHAR_ASSIGN(timeline, device_->submit(std::span(&one, 1), gate_, gate_value_));
+  if (shape.sliced) {
+    LAHAR_ASSIGN(timeline, submit_slices(*program, shape));
+  } else {
+    for (const gpu::CommandList& list : program->lists) {
+      const gpu::CommandList* one = &list;
+      LAHAR_ASSIGN(timeline, device_->submit(std::span(&one, 1), gate_, gate_value_));
+    }
   }
   place.pending = timeline;
   ++submitted_steps_;
   return StepTicket{ring, timeline, static_cast<uint32_t>(plan.tokens.size()), static_cast<uint32_t>(plan.runs.size())};
 }
 
+Result<uint64_t> StepRunner::submit_slices(const Program& program, const StepShape& shape) {
+  constexpr size_t kSlicesUnderWay = 2;  // one that runs, one that waits
+  uint64_t timeline = 0;
+  for (size_t next = 0; next < program.lists.size();) {
+    while (slices_.size() >= kSlicesUnderWay) LAHAR_TRY(finish_slice());
+    const double each = list_seconds_[shape.bucket];
+    size_t lists = each > 0 ? static_cast<size_t>(std::min(time_slice_ / each, 1e6)) : 1;
+    lists = std::clamp<size_t>(lists, 1, program.lists.size() - next);
+    std::vector<const gpu::CommandList*> slice;
+    for (size_t i = 0; i < lists; ++i) slice.push_back(&program.lists[next + i]);
+    LAHAR_ASSIGN(timeline, device_->submit(slice, gate_, gate_value_));
+    slices_.push_back({timeline, lists, shape.bucket, now_seconds()});
+    next += lists;
+  }
+  return timeline;
+}
+
+Status StepRunner::finish_slice() {
+  const Slice slice = slices_.front();
+  slices_.pop_front();
+  LAHAR_TRY(device_->wait(slice.timeline));
+  const double now = now_seconds();
+  const double each = (now - std::max(slice.submitted, slice_finished_)) / static_cast<double>(slice.lists);
+  slice_finished_ = now;
+  double& known = list_seconds_[slice.bucket];
+  known += known == 0 ? each : 0.2 * (each - known);
+  return {};
+}
+
 Result<StepRunner::Outcome> StepRunner::wait(const StepTicket& ticket) {
+  while (!slices_.empty() && slices_.front().timeline <= ticket.timeline) LAHAR_TRY(finish_slice());
   {
     const Stopwatch watch(host_, &HostSeconds::wait);
     LAHAR_TRY(device_->wait(ticket.timeline));
@@ -161,9 +198,10 @@ Result<StepRunner::Outcome> StepRunner::wait(const StepTicket& ticket) {
   const Place& place = places_[ticket.ring];
   Outcome outcome;
   outcome.records = place.records.mapped_as<const params::SampleRecord>().first(ticket.runs);
-  if (options_.all_logits) {
+  if (options_.all_logits || options_.sampled_logits) {
+    const uint32_t rows = options_.all_logits ? ticket.rows : ticket.runs;
     outcome.logits_stride = transformer_.logits(1).stride;
-    outcome.logits = place.logits.mapped_as<const float>().first(size_t{ticket.rows} * outcome.logits_stride);
+    outcome.logits = place.logits.mapped_as<const float>().first(size_t{rows} * outcome.logits_stride);
   }
   return outcome;
 }
@@ -222,10 +260,25 @@ Result<StepRunner::Program> StepRunner::record(const StepShape& shape, uint32_t 
   return program;
 }
 
+TracedNode StepRunner::traced(const gpu::Node& node) const {
+  TracedNode traced{.label = node.label, .kernel = kernel_name(node), .groups = node.groups};
+  traced.barrier_before = node.barrier_before;
+  for (const std::vector<gpu::BufferRange>* ranges : {&node.reads, &node.writes})
+    for (const gpu::BufferRange& range : *ranges) {
+      const bool kv = range && kv_.owns(*range.buffer);
+      traced.reads_kv = traced.reads_kv || (kv && ranges == &node.reads);
+      if (range && !kv) traced.bytes += range.size;
+    }
+  if (node.kind == gpu::Node::Kind::kCopy) traced.bytes += 2 * node.destination.size;
+  if (node.kind == gpu::Node::Kind::kFill) traced.bytes += node.destination.size;
+  return traced;
+}
+
 Result<StepTrace> StepRunner::trace(const StepPlan& plan) {
   LAHAR_TRY(check(plan));
   LAHAR_TRY(device_->wait_idle());
-  Place& place = places_[submitted_steps_ % options_.ring];
+  const auto ring = static_cast<uint32_t>(submitted_steps_ % options_.ring);
+  Place& place = places_[ring];
   write_input(plan, place);
   gpu::Recorder recorder(*device_);
   const StepShape shape = shape_of(plan);
@@ -237,8 +290,8 @@ Result<StepTrace> StepRunner::trace(const StepPlan& plan) {
   LAHAR_TRY(device_->wait(place.pending));
 
   StepTrace trace;
-  for (const gpu::Node& node : recorder.nodes())
-    trace.nodes.push_back({node.label, kernel_name(node), node.groups, node.barrier_before, 0, 0});
+  trace.ticket = {ring, place.pending, static_cast<uint32_t>(plan.tokens.size()), static_cast<uint32_t>(plan.runs.size())};
+  for (const gpu::Node& node : recorder.nodes()) trace.nodes.push_back(traced(node));
   const auto timings = list.timings();
   if (!timings.ok() || timings->size() != trace.nodes.size()) return trace;
   for (size_t i = 0; i < trace.nodes.size(); ++i) {
@@ -258,7 +311,8 @@ Status StepRunner::record_nodes(gpu::Recorder& recorder, const StepShape& shape,
     LAHAR_TRY(transformer_.record_layer(
         recorder, step, layer,
         {.kv = kv_.layer(layer), .mixer_state = recurrent_.mixer(layer), .ffn_state = recurrent_.ffn(layer)}));
-    if (shape.bucket > kShortStepRows && layer % kLayersPerList == kLayersPerList - 1) LAHAR_TRY(cut());
+    const bool long_step = shape.bucket > kShortStepRows && layer % kLayersPerList == kLayersPerList - 1;
+    if (shape.sliced || long_step) LAHAR_TRY(cut());
   }
 
   const ops::Activations logits = transformer_.logits(shape.bucket);
@@ -272,6 +326,10 @@ Status StepRunner::record_nodes(gpu::Recorder& recorder, const StepShape& shape,
                                  .max_runs = std::min(options_.slots, shape.bucket)};
   if (shape.logits == LogitMode::kSampled) {
     LAHAR_TRY(transformer_.record_head(recorder, step, false));
+    if (options_.sampled_logits) {
+      const uint64_t bytes = uint64_t{sample.max_runs} * logits.stride * sizeof(float);
+      recorder.copy("read logits", logits.range.part(0, bytes), {place.logits, 0, bytes});
+    }
     return ops::sample(recorder, sample);
   }
   if (shape.logits == LogitMode::kAll) {

@@ -4,6 +4,8 @@
 #pragma once
 
 #include <array>
+#include <atomic>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -32,6 +34,7 @@ struct StepShape {
   uint32_t bucket = 1;
   LogitMode logits = LogitMode::kSampled;
   uint32_t context = 0;  // no row is at this position or beyond; 0: the longest there is
+  bool sliced = false;   // a list a layer, for submissions of a time slice each
   auto operator<=>(const StepShape&) const = default;
 };
 
@@ -54,7 +57,8 @@ struct StepRunnerOptions {
   uint32_t max_bucket = 512;  // a power of two
   uint32_t ring = 3;          // steps that can be under way at once
   uint32_t slots = 1;
-  bool all_logits = false;  // LogitMode::kAll will be used: memory to read logits back is set aside
+  bool all_logits = false;      // LogitMode::kAll will be used: memory to read logits back is set aside
+  bool sampled_logits = false;  // LogitMode::kSampled reads back the logits that were sampled from
 };
 
 // Seconds of the host's time that steps took, summed up.
@@ -72,10 +76,13 @@ struct TracedNode {
   gpu::GroupCount groups;
   bool barrier_before = false;
   double begin_ns = 0, duration_ns = 0;  // since the step's first node began
+  uint64_t bytes = 0;                    // read and written, as declared, the KV pool left out
+  bool reads_kv = false;                 // reads the KV pool
 };
 struct StepTrace {
   std::vector<TracedNode> nodes;  // in recorded order
   bool timed = false;             // false where the queue has no timestamps, or gave none: all times are 0
+  StepTicket ticket;              // of the step, for StepRunner::wait()
 };
 
 class StepRunner {
@@ -92,8 +99,8 @@ class StepRunner {
   // Waits for the step. The views stay valid until `ring` more steps have been submitted.
   struct Outcome {
     std::span<const params::SampleRecord> records;  // one a run
-    std::span<const float> logits;                  // [rows, logits_stride] with LogitMode::kAll
-    uint32_t logits_stride = 0;                     // floats; at least the vocabulary
+    std::span<const float> logits;  // [rows, logits_stride] with LogitMode::kAll; [runs, ...] with sampled_logits
+    uint32_t logits_stride = 0;     // floats; at least the vocabulary
   };
   Result<Outcome> wait(const StepTicket& ticket);
 
@@ -112,6 +119,10 @@ class StepRunner {
   // overlapping: the sum of the times is an upper bound of the step's. Blocks.
   Result<StepTrace> trace(const StepPlan& plan);
 
+  // Submissions of at most about so long, and never more than two of them under way: what an application draws with the same
+  // device waits no longer than that. 0: steps are submitted whole. From the next step on. Any thread.
+  void set_time_slice(double seconds) { time_slice_ = seconds; }
+
   // Where set, the host's time is added up there; must live as long as it is set.
   void measure_host(HostSeconds* sums) { host_ = sums; }
 
@@ -128,6 +139,12 @@ class StepRunner {
   struct Program {
     std::vector<gpu::CommandList> lists;
   };
+  struct Slice {  // a submission under way
+    uint64_t timeline = 0;
+    size_t lists = 0;
+    uint32_t bucket = 0;
+    double submitted = 0;  // seconds of a clock
+  };
 
   StepRunner(std::shared_ptr<gpu::Device> device, const Transformer& transformer, const KvStorage& kv,
              const StateStorage& recurrent, StepRunnerOptions options)
@@ -138,9 +155,13 @@ class StepRunner {
   // The step's nodes. `cut` is called where a long step may be cut into submissions.
   Status record_nodes(gpu::Recorder& recorder, const StepShape& shape, const Place& place,
                       const std::function<Status()>& cut);
+  TracedNode traced(const gpu::Node& node) const;
   void record_prepare(gpu::Recorder& recorder, const StepShape& shape, const Place& place);
   void write_input(const StepPlan& plan, Place& place);
   Status check(const StepPlan& plan) const;
+  Result<uint64_t> submit_slices(const Program& program, const StepShape& shape);
+  // Waits for the oldest slice and learns from how long it took.
+  Status finish_slice();
   // What the plan's program is recorded for. Follows the positions of the slots: called once for each step, in order.
   StepShape shape_of(const StepPlan& plan);
 
@@ -157,6 +178,10 @@ class StepRunner {
   VkSemaphore gate_ = VK_NULL_HANDLE;
   uint64_t gate_value_ = 0;
   HostSeconds* host_ = nullptr;
+  std::atomic<double> time_slice_ = 0;       // seconds
+  std::deque<Slice> slices_;                 // under way, the oldest first
+  std::map<uint32_t, double> list_seconds_;  // by bucket: how long a list takes
+  double slice_finished_ = 0;                // when the last one was seen to end
 };
 
 }  // namespace lahar

@@ -5,9 +5,9 @@
  *
  * Threads: every function may be called from any thread. Calls on one engine that compute (generate) run one after the
  * other on a thread of the engine's own, which is also where token callbacks are called. Inside a callback everything but
- * lahar_generate on the same engine is allowed, lahar_cancel and lahar_engine_destroy included. A callback must not throw
- * or longjmp out. The `user` pointer of the log has to live until the runtime and everything made from it are destroyed,
- * those of other callbacks as long as the call that they are given to.
+ * lahar_generate and lahar_measure_copy_rate on the same engine is allowed, lahar_cancel and lahar_engine_destroy included.
+ * A callback must not throw or longjmp out. The `user` pointer of the log has to live until the runtime and everything made
+ * from it are destroyed, those of other callbacks as long as the call that they are given to.
  *
  * Errors: functions that can fail return a lahar_status. The handle named in each comment then has a text that says what
  * was expected, what was found and where; it stays valid until the next failure on that handle. Out parameters are set to
@@ -105,6 +105,43 @@ typedef struct lahar_device {
    element's size field must be set, all to the same) and the number there are to *count. Errors: the runtime's. */
 LAHAR_API lahar_status lahar_list_devices(lahar_runtime* runtime, lahar_device* devices, size_t capacity, size_t* count);
 
+/* ---- an application's own Vulkan device ------------------------------------------------------------------------------- */
+
+/* Handles of Vulkan are pointers here, so that this header needs none of Vulkan's. */
+typedef void (*lahar_vulkan_function)(void);
+
+/* What a VkDevice has to be created with for engines to share it. All of it points into memory of the runtime's, which lives
+   as long as that. */
+typedef struct lahar_vulkan_needs {
+  size_t size;
+  const char* const* extensions; /* of the device */
+  uint32_t extension_count;
+  uint32_t queue_family; /* that suits best: compute, without graphics where there is such a one */
+  /* A VkPhysicalDeviceFeatures2 that chains VkPhysicalDeviceVulkan11Features to ...13Features and others, for
+     VkDeviceCreateInfo.pNext. Further features may be turned on in it, and structures of other types be appended. */
+  void* features;
+} lahar_vulkan_needs;
+
+/* `instance` (a VkInstance) has to be made for Vulkan 1.3 or newer. get_instance_proc_addr: NULL: the system loader's.
+   LAHAR_UNSUPPORTED where this VkPhysicalDevice will not do; the text says what it lacks. Errors: the runtime's. */
+LAHAR_API lahar_status lahar_vulkan_requirements(lahar_runtime* runtime, void* instance, void* physical_device,
+                                                 lahar_vulkan_function get_instance_proc_addr, lahar_vulkan_needs* needs);
+
+/* A device made as lahar_vulkan_requirements says, with all of it. It has to live until lahar_engine_destroy has returned;
+   inside a callback of the engine, until the call has returned that the callback belongs to. */
+typedef struct lahar_vulkan_device {
+  size_t size;
+  void *instance, *physical_device, *device, *queue;
+  uint32_t queue_family; /* of the queue; with compute */
+  lahar_vulkan_function get_instance_proc_addr;
+  /* Called around each submission to the queue, on threads of the engine's. NULL: nobody else uses the queue. */
+  void (*lock_queue)(void* user);
+  void (*unlock_queue)(void* user);
+  void* queue_user;
+} lahar_vulkan_device;
+#define LAHAR_VULKAN_DEVICE_INIT \
+  { sizeof(lahar_vulkan_device), NULL, NULL, NULL, NULL, 0, NULL, NULL, NULL, NULL }
+
 /* ---- model: files, tokenizer, chat template -------------------------------------------------------------------------- */
 
 typedef struct lahar_model lahar_model;
@@ -176,9 +213,13 @@ typedef struct lahar_engine_options {
   lahar_progress_callback progress;
   void* progress_user;
   lahar_kv kv;
+  const lahar_vulkan_device* vulkan; /* instead of `device`: the application's own */
+  uint32_t alternatives;             /* with each token, so many of the likeliest; at most LAHAR_MOST_ALTERNATIVES */
+  float time_slice;                  /* milliseconds, as lahar_set_time_slice */
 } lahar_engine_options;
+#define LAHAR_MOST_ALTERNATIVES 20
 #define LAHAR_ENGINE_OPTIONS_INIT \
-  { sizeof(lahar_engine_options), NULL, 0, 0, LAHAR_QUANTIZE_NONE, 0, 0, NULL, NULL, LAHAR_KV_DEFAULT }
+  { sizeof(lahar_engine_options), NULL, 0, 0, LAHAR_QUANTIZE_NONE, 0, 0, NULL, NULL, LAHAR_KV_DEFAULT, NULL, 0, 0 }
 
 typedef struct lahar_memory_plan {
   size_t size;
@@ -211,6 +252,11 @@ typedef struct lahar_sampling {
 /* What the model's makers advise, else temperature 0.8, top-p 0.95, min-p 0.05; a random seed. Never fails. */
 LAHAR_API void lahar_default_sampling(lahar_engine* engine, lahar_sampling* sampling);
 
+typedef struct lahar_alternative {
+  int32_t id;
+  float logprob; /* as lahar_token's */
+} lahar_alternative;
+
 typedef struct lahar_token {
   size_t size;
   int32_t id;         /* -1: no token, only the last bytes of an unfinished character, when all tokens have come */
@@ -219,6 +265,9 @@ typedef struct lahar_token {
   float logprob;      /* natural logarithm of its probability, before temperature and truncation */
   float entropy;      /* of that distribution, in nats */
   uint32_t position;  /* in the sequence */
+  const lahar_alternative* alternatives; /* the likeliest first; this token among them where it is one; lives as long as the
+                                            call */
+  uint32_t alternative_count;            /* 0 where id is -1 or none were asked for */
 } lahar_token;
 
 /* Called for each token but those that end the reply. Not zero ends the generation with LAHAR_STOP_CANCELLED. */
@@ -244,9 +293,12 @@ typedef struct lahar_generate_options {
   int ignore_stop_tokens;
   lahar_token_callback callback; /* may be NULL */
   void* user;
+  /* The reply begins with these tokens, as if the model had given them: the callback hears of those that follow. */
+  const int32_t* reply_tokens;
+  size_t reply_count;
 } lahar_generate_options;
 #define LAHAR_GENERATE_OPTIONS_INIT \
-  { sizeof(lahar_generate_options), NULL, 0, NULL, NULL, 0, NULL, 0, NULL, NULL }
+  { sizeof(lahar_generate_options), NULL, 0, NULL, NULL, 0, NULL, 0, NULL, NULL, NULL, 0 }
 
 typedef struct lahar_generate_result {
   size_t size;
@@ -266,6 +318,80 @@ LAHAR_API lahar_status lahar_generate(lahar_engine* engine, const lahar_generate
 /* Stops the generation that is running, if any, after the token at hand. Any thread. Generations that wait for their turn go
    on. */
 LAHAR_API void lahar_cancel(lahar_engine* engine);
+
+/* ---- a look inside -----------------------------------------------------------------------------------------------------
+ */
+/* All of these may be called at any time, while the engine generates too. Errors: the engine's. */
+
+typedef struct lahar_engine_info {
+  size_t size;
+  char architecture[64];
+  char name[128];   /* the model's own; may be empty */
+  char device[256]; /* name */
+  uint32_t layers, vocabulary, context;
+  uint32_t page_tokens; /* tokens that a page of the KV pool holds, in all layers */
+  uint32_t pages;       /* in the pool */
+  uint64_t page_bytes;
+  uint64_t weights_bytes, kv_bytes, scratch_bytes; /* device memory that the engine holds */
+} lahar_engine_info;
+LAHAR_API lahar_status lahar_get_engine_info(lahar_engine* engine, lahar_engine_info* info);
+
+typedef struct lahar_layer_info {
+  size_t size;
+  uint32_t kv_heads, head_dim; /* 0 in layers without a KV cache */
+  uint32_t window;             /* tokens that attention sees; 0: all */
+} lahar_layer_info;
+LAHAR_API lahar_status lahar_get_layer_info(lahar_engine* engine, uint32_t layer, lahar_layer_info* info);
+
+typedef struct lahar_memory {
+  size_t size;
+  uint64_t used;   /* bytes of device memory that the engine's device has allocated through Lahar */
+  uint64_t budget; /* that the process may use in all, as the driver says */
+} lahar_memory;
+LAHAR_API lahar_status lahar_get_memory(lahar_engine* engine, lahar_memory* memory);
+
+/* Of the KV pool. */
+typedef struct lahar_kv_page {
+  int32_t sequence; /* that holds it; -1: free */
+  uint32_t index;   /* of the page in its sequence */
+  uint32_t tokens;  /* that are in it */
+} lahar_kv_page;
+/* Writes at most `capacity` pages, from page 0 of the pool on, and the number there are to *count. As of the last step that
+   has finished. */
+LAHAR_API lahar_status lahar_get_kv_pages(lahar_engine* engine, lahar_kv_page* pages, size_t capacity, size_t* count);
+
+/* Bytes of weights, keys and values that a step of one token reads which sees so many tokens; 0 for NULL. */
+LAHAR_API uint64_t lahar_step_bytes(lahar_engine* engine, uint32_t context);
+
+/* Bytes that a large copy reads and writes on the engine's device in a second, measured. Takes a moment, and waits for what
+   the engine is at. LAHAR_INVALID_ARGUMENT inside one of its callbacks. */
+LAHAR_API lahar_status lahar_measure_copy_rate(lahar_engine* engine, double* bytes_per_second);
+
+/* Work goes to the device in pieces of about so many milliseconds, and never more than two of them: what the application
+   draws with the same device waits no longer than that. Smaller is smoother and slower. 0: whole steps. At most 1000. */
+LAHAR_API lahar_status lahar_set_time_slice(lahar_engine* engine, float milliseconds);
+
+/* One dispatch or copy of a step. */
+typedef struct lahar_trace_node {
+  char label[64];               /* "qkv" */
+  char kernel[64];              /* "gemv q4_0" */
+  int32_t layer;                /* -1: outside the layers */
+  double begin_ns, duration_ns; /* since the step's first node began; 0 where the device has no timestamps */
+  uint64_t bytes;               /* that it reads and writes, about */
+} lahar_trace_node;
+
+typedef struct lahar_trace {
+  size_t size;
+  uint64_t serial;  /* of the trace: how many there have been; 0: none yet */
+  uint32_t context; /* tokens that the step's row saw */
+  int timed;        /* whether the device gave timestamps */
+} lahar_trace;
+
+/* The next step that generates a token runs by itself, with timestamps around each node. */
+LAHAR_API lahar_status lahar_request_trace(lahar_engine* engine);
+/* The last trace: at most `capacity` nodes, and the number there are to *count. */
+LAHAR_API lahar_status lahar_get_trace(lahar_engine* engine, lahar_trace* trace, lahar_trace_node* nodes, size_t capacity,
+                                       size_t* count);
 
 #ifdef __cplusplus
 }

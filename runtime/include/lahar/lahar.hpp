@@ -82,6 +82,9 @@ struct EngineOptions {
   uint64_t memory_cap = 0;                                      // bytes; 0: what there is
   std::function<bool(uint64_t done, uint64_t total)> progress;  // false cancels
   Kv kv = Kv::kDefault;
+  const lahar_vulkan_device* vulkan = nullptr;  // the application's own, instead of `device`
+  uint32_t alternatives = 0;                    // told with each token; at most LAHAR_MOST_ALTERNATIVES
+  float time_slice = 0;                         // milliseconds; see Engine::set_time_slice
 };
 
 struct MemoryPlan {
@@ -103,12 +106,14 @@ struct Token {
   std::string_view text;
   float logprob = 0, entropy = 0;
   uint32_t position = 0;
+  std::span<const lahar_alternative> alternatives;  // live as long as the call
 };
 
 struct GenerateOptions {
   uint32_t max_tokens = 0;           // 0: until the model stops or the context is full
   std::optional<Sampling> sampling;  // none: Engine::default_sampling()
   bool ignore_stop_tokens = false;
+  std::vector<int32_t> reply_tokens;           // the reply begins with these; they are not delivered
   std::function<bool(const Token&)> on_token;  // on the engine's thread; false ends the generation
 };
 
@@ -118,6 +123,13 @@ struct Reply {
   lahar_stop_reason reason = LAHAR_STOP_TOKEN;
   uint32_t prompt_tokens = 0, reused_tokens = 0, generated_tokens = 0;
   double prefill_seconds = 0, decode_seconds = 0;
+};
+
+struct Trace {
+  uint64_t serial = 0;  // 0: there has been none
+  uint32_t context = 0;
+  bool timed = false;
+  std::vector<lahar_trace_node> nodes;
 };
 
 struct Message {
@@ -217,6 +229,15 @@ class Runtime {
     return devices;
   }
 
+  // What a VkDevice has to be created with for engines to share it. The pointers in it live as long as the runtime.
+  lahar_vulkan_needs vulkan_requirements(void* instance, void* physical_device,
+                                         lahar_vulkan_function get_instance_proc_addr = nullptr) const {
+    lahar_vulkan_needs needs{};
+    needs.size = sizeof(needs);
+    check(lahar_vulkan_requirements(get(), instance, physical_device, get_instance_proc_addr, &needs));
+    return needs;
+  }
+
   lahar_runtime* get() const { return handle_.get(); }
 
  private:
@@ -292,6 +313,9 @@ class Model {
     o.full_precision = options.full_precision ? 1 : 0;
     o.memory_cap = options.memory_cap;
     o.kv = static_cast<lahar_kv>(options.kv);
+    o.vulkan = options.vulkan;
+    o.alternatives = options.alternatives;
+    o.time_slice = options.time_slice;
     return o;
   }
 
@@ -360,9 +384,59 @@ class Engine {
     return {s.temperature, s.top_k, s.top_p, s.min_p, s.seed};
   }
 
+  // ---- a look inside; any thread, while a reply is being made too ----
+  lahar_engine_info info() const {
+    return filled<lahar_engine_info>([this](lahar_engine_info* info) { return lahar_get_engine_info(get(), info); });
+  }
+  lahar_layer_info layer(uint32_t index) const {
+    return filled<lahar_layer_info>([&](lahar_layer_info* info) { return lahar_get_layer_info(get(), index, info); });
+  }
+  lahar_memory memory() const {
+    return filled<lahar_memory>([this](lahar_memory* memory) { return lahar_get_memory(get(), memory); });
+  }
+  std::vector<lahar_kv_page> kv_pages() const {
+    size_t count = 0;
+    check(lahar_get_kv_pages(get(), nullptr, 0, &count));
+    std::vector<lahar_kv_page> pages(count);
+    check(lahar_get_kv_pages(get(), pages.data(), pages.size(), &count));
+    return pages;
+  }
+  uint64_t step_bytes(uint32_t context) const { return lahar_step_bytes(get(), context); }
+  double measure_copy_rate() const {
+    double rate = 0;
+    check(lahar_measure_copy_rate(get(), &rate));
+    return rate;
+  }
+  void set_time_slice(float milliseconds) const { check(lahar_set_time_slice(get(), milliseconds)); }
+  void request_trace() const { check(lahar_request_trace(get())); }
+  Trace trace() const {
+    Trace trace;
+    lahar_trace info{};
+    info.size = sizeof(info);
+    size_t count = 0, capacity = 0;
+    do {  // another trace may come in between
+      trace.nodes.resize(capacity = count);
+      check(lahar_get_trace(get(), &info, trace.nodes.data(), capacity, &count));
+    } while (count > capacity);
+    trace.nodes.resize(count);
+    trace.serial = info.serial;
+    trace.context = info.context;
+    trace.timed = info.timed != 0;
+    return trace;
+  }
+
   lahar_engine* get() const { return handle_.get(); }
 
  private:
+  void check(lahar_status status) const { detail::check(status, status == LAHAR_OK ? "" : lahar_engine_error(get())); }
+  template <typename T, typename Read>
+  T filled(const Read& read) const {
+    T value{};
+    value.size = sizeof(value);
+    check(read(&value));
+    return value;
+  }
+
   struct Call {
     const std::function<bool(const Token&)> on_token;
     Reply reply;
@@ -372,7 +446,8 @@ class Engine {
       const std::string_view text(token.text, token.text_length);
       reply.text += text;
       if (token.id >= 0) reply.tokens.push_back(token.id);
-      return !on_token || on_token({token.id, text, token.logprob, token.entropy, token.position});
+      const std::span<const lahar_alternative> alternatives(token.alternatives, token.alternative_count);
+      return !on_token || on_token({token.id, text, token.logprob, token.entropy, token.position, alternatives});
     }
   };
 
@@ -387,6 +462,8 @@ class Engine {
     }
     o.max_tokens = options.max_tokens;
     o.ignore_stop_tokens = options.ignore_stop_tokens ? 1 : 0;
+    o.reply_tokens = options.reply_tokens.data();
+    o.reply_count = options.reply_tokens.size();
     Call call{options.on_token, {}, nullptr};
     o.user = &call;
     o.callback = [](void* user, const lahar_token* token) noexcept -> int {
