@@ -18,7 +18,7 @@ void read(Config& c, ModelSpec& spec) {
                .default_head_dim = 256,
                .default_context = 131072,
                .default_tied = true});
-  const int32_t full = add_rope(c, spec, {.default_base = 1e6, .layer_type = "full_attention"});
+  const int32_t full = add_rope(c, spec, {.default_base = c.gguf() ? 1e4 : 1e6, .layer_type = "full_attention"});
   const int32_t local =
       add_rope(c, spec, {.plain = c.gguf(), .layer_type = "sliding_attention", .gguf_base = {"", "rope.freq_base_swa"}});
   read_attention_bias(c, spec);

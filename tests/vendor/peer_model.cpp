@@ -3,7 +3,8 @@
 // metadata call for. Built and run in the testbench's root by compare_architectures.
 //
 // A recipe has a line for each metadata key: TYPE KEY VALUE... with TYPE u32, f32, bool, str, u32s, bools; and besides
-// `tokens N`, `seed N`, and `drop NAME`: an optional tensor of every layer (or of the model) that is left out.
+// `tokens N`, `seed N`, and `drop NAME`: an optional tensor of every layer (or of the model) that is left
+// out; *TEXT: all whose names end with TEXT.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -84,6 +85,13 @@ std::string without_layer(const std::string& name) {
   return name.rfind("blk.", 0) == 0 ? name.substr(name.find('.', 4) + 1) : name;
 }
 
+bool is_dropped(const Recipe& recipe, const std::string& name) {
+  return std::any_of(recipe.drop.begin(), recipe.drop.end(), [&](const std::string& text) {
+    if (text[0] != '*') return name == text;
+    return name.size() >= text.size() - 1 && name.compare(name.size() - (text.size() - 1), std::string::npos, text, 1) == 0;
+  });
+}
+
 // Weights large enough that every part of the model shows in the logits.
 void fill(ggml_tensor* tensor, void* data) {
   Made& made = *static_cast<Made*>(data);
@@ -121,7 +129,7 @@ bool write_gguf(const Recipe& recipe, const Made& made, const std::string& path)
   for (const auto& [name, tensor] : made.tensors) bytes += tensor.values.size() * sizeof(float) + 2 * ggml_tensor_overhead();
   ggml_context* context = ggml_init({bytes + (1 << 20), nullptr, false});
   for (const auto& [name, made_tensor] : made.tensors) {
-    if (std::find(recipe.drop.begin(), recipe.drop.end(), without_layer(name)) != recipe.drop.end()) continue;
+    if (is_dropped(recipe, without_layer(name))) continue;
     ggml_tensor* tensor =
         ggml_new_tensor(context, GGML_TYPE_F32, static_cast<int>(made_tensor.shape.size()), made_tensor.shape.data());
     ggml_set_name(tensor, name.c_str());
