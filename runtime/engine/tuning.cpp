@@ -34,6 +34,8 @@ std::vector<tune::MatmulShape> matmul_shapes(const Model& model, ops::Precision 
     add_linear(shapes, w.down, ops::Activation::kNone, false, precision);
     add_linear(shapes, w.qkv, ops::Activation::kNone, false, precision);
     add_linear(shapes, w.attention_output, ops::Activation::kNone, false, precision);
+    for (const BlockWeights* block : {&w.mixer, &w.ffn})
+      for (const Linear& linear : block->linears) add_linear(shapes, linear, ops::Activation::kNone, false, precision);
   }
   add_linear(shapes, model.weights.head, ops::Activation::kNone, true, precision);
   const auto bytes = [](const tune::MatmulShape& s) {
@@ -57,6 +59,7 @@ tune::TunePlan tune_plan(const Model& model, const TunedShapes& wanted) {
   for (const LayerSpec& layer : model.spec.layers) {
     if (layer.mixer != Mixer::kAttention) continue;
     const AttentionSpec& a = layer.attention;
+    if (a.heads == 0) continue;
     const tune::AttentionShape shape{.cache = {wanted.kv, a.kv_heads, a.head_dim},
                                      .heads = a.heads,
                                      .softcap = a.softcap,
