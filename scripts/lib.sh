@@ -106,7 +106,7 @@ fuzzer_ok() {
     rm -f "$object"
 }
 
-# The checks: one line each of KIND|NAME|COMMAND. KIND says which packages bring it: tools, toolchain, loader, driver, test or fuzz.
+# The checks: one line each of KIND|NAME|COMMAND. KIND says which packages bring it: tools, toolchain, loader, driver, demo, test or fuzz.
 checks() {
     cat <<'LIST'
 tools|a C++20 compiler (g++ 12 or newer)|compiler_ok
@@ -125,6 +125,10 @@ toolchain|spirv-val|command -v spirv-val
 toolchain|the shaderc library|shaderc_ok
 loader|the Vulkan loader (libvulkan.so.1)|loader_ok
 driver|a Vulkan driver|driver_ok
+demo|GLFW 3.3 or newer|pkg-config --atleast-version=3.3 glfw3
+demo|Dear ImGui, 1.90 or newer|pkg-config --atleast-version=1.90 imgui
+demo|fontconfig and FreeType|pkg-config --exists fontconfig freetype2
+demo|stb_image_write.h|header_ok stb/stb_image_write.h
 test|the Vulkan validation layer|validation_layer_ok
 fuzz|clang with libFuzzer|fuzzer_ok
 LIST

@@ -1,0 +1,110 @@
+#include "demo/window.h"
+
+#define GLFW_INCLUDE_VULKAN
+#include <GLFW/glfw3.h>
+#include <backends/imgui_impl_glfw.h>
+
+#include <algorithm>
+#include <chrono>
+
+#include "demo/app.h"
+#include "demo/imgui_layer.h"
+#include "demo/swapchain.h"
+
+namespace lahar::demo {
+namespace {
+
+constexpr double kIdleFrame = 1.0 / 30;  // seconds between frames while nothing moves
+
+struct Glfw {
+  Glfw() {
+    if (glfwInit() != GLFW_TRUE)
+      throw std::runtime_error("there is no display to open a window on (--screenshot needs none)");
+  }
+  ~Glfw() { glfwTerminate(); }
+};
+
+struct CloseWindow {
+  void operator()(GLFWwindow* window) const { glfwDestroyWindow(window); }
+};
+using Window = std::unique_ptr<GLFWwindow, CloseWindow>;
+
+Window open_window(const WindowOptions& options) {
+  if (glfwVulkanSupported() != GLFW_TRUE) throw std::runtime_error("this display has no Vulkan surfaces");
+  glfwWindowHint(GLFW_CLIENT_API, GLFW_NO_API);
+  glfwWindowHint(GLFW_SCALE_TO_MONITOR, GLFW_TRUE);
+  GLFWwindow* window = glfwCreateWindow(options.width, options.height, "Lahar", nullptr, nullptr);
+  if (window == nullptr) throw std::runtime_error("the window could not be opened");
+  return Window(window);
+}
+
+std::vector<const char*> surface_extensions() {
+  uint32_t n = 0;
+  const char** names = glfwGetRequiredInstanceExtensions(&n);
+  return {names, names + n};
+}
+
+VkSurfaceKHR make_surface(VkInstance instance, GLFWwindow* window) {
+  VkSurfaceKHR surface = VK_NULL_HANDLE;
+  check_vk(glfwCreateWindowSurface(instance, window, nullptr, &surface), "glfwCreateWindowSurface");
+  return surface;
+}
+
+struct PlatformLayer {
+  explicit PlatformLayer(GLFWwindow* window) { ImGui_ImplGlfw_InitForVulkan(window, true); }
+  ~PlatformLayer() { ImGui_ImplGlfw_Shutdown(); }
+};
+
+float scale_of(GLFWwindow* window, const WindowOptions& options) {
+  if (options.scale > 0) return options.scale;
+  float x = 1, y = 1;
+  glfwGetWindowContentScale(window, &x, &y);
+  return std::clamp(x, 0.5f, 4.0f);
+}
+
+}  // namespace
+
+void run_window(std::shared_ptr<Runtime> runtime, const WindowOptions& options) {
+  const Glfw glfw;
+  const Window window = open_window(options);
+  GpuContext gpu(*runtime, {surface_extensions(), options.device, true, options.validation});
+  Swapchain canvas(gpu, make_surface(gpu.instance, window.get()), [&window]() -> VkExtent2D {
+    int width = 0, height = 0;
+    glfwGetFramebufferSize(window.get(), &width, &height);
+    return {static_cast<uint32_t>(width), static_cast<uint32_t>(height)};
+  });
+  ImGuiLayer layer(gpu, canvas);
+  Session session(runtime, {&gpu.for_engine, "", options.context, options.time_slice});
+  State state(session);
+  state.settings.dark = options.dark;
+  state.settings.time_slice = options.time_slice;
+  state.models = ModelList(options.list_file);
+  state.input = options.prompt;
+  glfwSetWindowUserPointer(window.get(), &state);
+  glfwSetDropCallback(window.get(), [](GLFWwindow* w, int count, const char** paths) {
+    drop_files(*static_cast<State*>(glfwGetWindowUserPointer(w)), {paths, paths + count});
+  });
+  const PlatformLayer platform(window.get());
+  session.load(options.model);
+
+  using Clock = std::chrono::steady_clock;
+  const auto start = Clock::now();
+  double frame_seconds = 0;
+  while (glfwWindowShouldClose(window.get()) == GLFW_FALSE) {
+    if (session.busy()) glfwPollEvents();
+    else glfwWaitEventsTimeout(kIdleFrame);
+    const auto begin = Clock::now();
+    state.update(std::chrono::duration<double>(begin - start).count(), frame_seconds);
+    state.window_bytes = layer.memory_bytes();
+    for (const Node* node : state.conversation.path()) layer.fonts.need(node->content);
+    layer.fonts.need(state.input);
+    ImGui_ImplGlfw_NewFrame();
+    layer.begin(state.settings.dark, scale_of(window.get(), options) * state.settings.zoom);
+    ImGui::NewFrame();
+    draw_app(state);
+    if (!layer.draw()) glfwWaitEventsTimeout(kIdleFrame);  // minimised
+    frame_seconds = std::chrono::duration<double>(Clock::now() - begin).count();
+  }
+}
+
+}  // namespace lahar::demo

@@ -1,0 +1,143 @@
+// The demo's conversation, list of models and curves.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "demo/conversation.h"
+#include "demo/model_list.h"
+#include "demo/series.h"
+
+namespace lahar::demo {
+namespace {
+
+namespace fs = std::filesystem;
+
+class Folder {
+ public:
+  Folder() : path_(fs::temp_directory_path() / ("lahar-demo-test-" + std::to_string(std::rand()))) {
+    fs::create_directories(path_);
+  }
+  ~Folder() { fs::remove_all(path_); }
+  fs::path operator/(const char* name) const { return path_ / name; }
+
+ private:
+  fs::path path_;
+};
+
+std::string contents(const Conversation& conversation) {
+  std::string text;
+  for (const Message& message : conversation.messages()) text += message.role + ":" + message.content + ";";
+  return text;
+}
+
+TEST(Conversation, GrowsAndBranches) {
+  Conversation c;
+  EXPECT_EQ(c.last(), nullptr);
+  c.append("user", "a");
+  Node* reply = c.append("assistant", "b");
+  c.append("user", "c");
+  EXPECT_EQ(contents(c), "user:a;assistant:b;user:c;");
+  Node* other = c.branch(reply->parent, "assistant", "B");
+  EXPECT_EQ(contents(c), "user:a;assistant:B;") << "the path takes the new branch";
+  EXPECT_EQ(c.last(), other);
+  c.turn(other, -1);
+  EXPECT_EQ(contents(c), "user:a;assistant:b;user:c;");
+  c.turn(reply, -1);
+  EXPECT_EQ(contents(c), "user:a;assistant:b;user:c;") << "there is none further";
+  c.turn(reply, 5);
+  EXPECT_EQ(contents(c), "user:a;assistant:B;");
+  c.remove(other);
+  EXPECT_EQ(contents(c), "user:a;assistant:b;user:c;");
+}
+
+TEST(Conversation, MessagesUpToOne) {
+  Conversation c;
+  c.system_prompt = "be kind";
+  Node* question = c.append("user", "a");
+  c.append("assistant", "b");
+  const auto messages = c.messages(question);
+  ASSERT_EQ(messages.size(), 2u);
+  EXPECT_EQ(messages[0].role, "system");
+  EXPECT_EQ(messages[1].content, "a");
+}
+
+TEST(Conversation, SavedAndLoaded) {
+  Conversation c;
+  c.system_prompt = "s \"quoted\"";
+  Node* question = c.append("user", "a\nb");
+  c.append("assistant", "ä");
+  c.branch(question, "assistant", "second");
+  c.turn(question->children[1].get(), -1);
+  const std::string json = c.to_json();
+  Conversation read;
+  std::string error;
+  ASSERT_TRUE(read.from_json(json, &error)) << error;
+  EXPECT_EQ(read.system_prompt, c.system_prompt);
+  EXPECT_EQ(contents(read), contents(c));
+  EXPECT_EQ(read.path()[0]->children.size(), 2u);
+  EXPECT_EQ(read.to_json(), json);
+}
+
+TEST(Conversation, WhatIsNoConversation) {
+  Conversation c;
+  c.append("user", "kept");
+  std::string error;
+  const std::string good = c.to_json();
+  for (size_t length = 0; length + 2 < good.size(); length += 3) {
+    EXPECT_FALSE(c.from_json(good.substr(0, length), &error)) << length;
+    EXPECT_NE(error, "");
+  }
+  EXPECT_FALSE(c.from_json("{\"format\":\"other\"}", &error));
+  EXPECT_FALSE(c.from_json(R"({"format":"lahar-conversation","version":1,"system":"","chosen":3,"messages":[]})", &error));
+  EXPECT_EQ(contents(c), "user:kept;");
+}
+
+TEST(ModelList, KeepsTheLastOpenedInFront) {
+  const Folder folder;
+  const fs::path file = folder / "deep/list";
+  {
+    ModelList list(file);
+    EXPECT_TRUE(list.recent().empty());
+    for (int i = 0; i < 20; ++i) list.opened("/models/" + std::to_string(i) + ".gguf");
+    list.opened("/models/15.gguf");
+    list.opened("");
+  }
+  ModelList list(file);
+  ASSERT_EQ(list.recent().size(), ModelList::kMost);
+  EXPECT_EQ(list.recent()[0], "/models/15.gguf");
+  EXPECT_EQ(list.recent()[1], "/models/19.gguf");
+  list.forget("/models/15.gguf");
+  EXPECT_EQ(ModelList(file).recent()[0], "/models/19.gguf");
+}
+
+TEST(ModelList, WhatIsAModel) {
+  const Folder folder;
+  std::ofstream(folder / "good.gguf", std::ios::binary) << "GGUF and more";
+  std::ofstream(folder / "bad.gguf", std::ios::binary) << "PNG";
+  fs::create_directories(folder / "empty");
+  fs::create_directories(folder / "hf");
+  std::ofstream(folder / "hf/config.json") << "{}";
+  EXPECT_EQ(why_no_model((folder / "good.gguf").string()), "");
+  EXPECT_EQ(why_no_model((folder / "hf").string()), "");
+  EXPECT_NE(why_no_model((folder / "bad.gguf").string()), "");
+  EXPECT_NE(why_no_model((folder / "empty").string()), "");
+  EXPECT_NE(why_no_model((folder / "nothing").string()), "");
+  EXPECT_EQ(model_name((folder / "good.gguf").string()), "good.gguf");
+  EXPECT_EQ(model_name("/a/b/folder/"), "folder");
+  EXPECT_EQ(model_name(""), "Pumice (built in)");
+}
+
+TEST(Series, KeepsTheLastValues) {
+  Series series(4);
+  EXPECT_EQ(series.quantile(0.5), 0);
+  for (const float v : {9.0f, 1.0f, 4.0f, 3.0f, 2.0f}) series.add(v);
+  EXPECT_EQ(series.values().size(), 4u);
+  EXPECT_EQ(series.last(), 2);
+  EXPECT_EQ(series.largest(), 4);
+  EXPECT_EQ(series.quantile(0), 1);
+  EXPECT_EQ(series.quantile(0.95), 4);
+}
+
+}  // namespace
+}  // namespace lahar::demo
