@@ -109,6 +109,7 @@ class Chat {
 
   // The oldest turns go until the prompt leaves room for a reply.
   Result<std::vector<int32_t>> fitting_prompt() {
+    if (session_.engine->streaming()) return encode();
     const uint32_t context = session_.engine->context();
     const uint32_t room = context - std::min(context / 4, 256u);
     bool dropped = false;
@@ -173,6 +174,7 @@ void add_chat(CLI::App& program, Action& chosen) {
   auto state = std::make_shared<State>();
   CLI::App* command = add_command(program, "chat", "Talk with a model", chosen, run, state);
   add_model_options(*command, state->model);
+  add_streaming_option(*command, state->model);
   command->add_option("-s,--system", state->system, "System message");
   command->add_option("-n,--max-tokens", state->max_tokens, "Tokens of a reply at most");
   add_sampling_options(*command, state->sampling);

@@ -31,6 +31,7 @@ void print_stats(const Session& session, const GenerateStats& stats) {
   const gpu::Caps& caps = session.device->caps();
   std::fprintf(stderr, "device: %s (%s)\n", caps.info.name.c_str(), std::string(gpu::to_string(caps.info.type)).c_str());
   std::fprintf(stderr, "memory: %s\n", session.engine->memory().describe().c_str());
+  std::fprintf(stderr, "memory in use on the device: %s\n", format_bytes(session.device->memory_use().used).c_str());
   std::fprintf(stderr, "start: device %.0f ms, load %.0f ms; staging peak %s\n", session.times.device * 1e3,
                session.times.load * 1e3, format_bytes(session.engine->staging_peak()).c_str());
   std::fprintf(stderr, "first token: %.0f ms after the prompt; %s\n", stats.prefill_seconds * 1e3, describe(stats).c_str());
@@ -67,6 +68,7 @@ void add_run(CLI::App& program, Action& chosen) {
   auto state = std::make_shared<State>();
   CLI::App* command = add_command(program, "run", "Answer one prompt", chosen, run, state);
   add_model_options(*command, state->model);
+  add_streaming_option(*command, state->model);
   command->add_option("-p,--prompt", state->prompt, "The prompt");
   command->add_option("--tokens", state->tokens, "The prompt as token ids, separated by commas or spaces");
   command->add_option("-n,--max-tokens", state->max_tokens, "Tokens to generate at most");

@@ -33,6 +33,15 @@ void add_model_options(CLI::App& command, ModelOptions& options) {
   command.add_flag("-v,--verbose", options.verbose, "Say what is being done");
 }
 
+void add_streaming_option(CLI::App& command, ModelOptions& options) {
+  command
+      .add_option("--streaming", options.streaming,
+                  "SINKS,WINDOW: never run out of context, by keeping the first SINKS tokens and the last WINDOW (4,1024)")
+      ->delimiter(',')
+      ->expected(2)
+      ->check(CLI::Range(0u, 65536u));
+}
+
 Result<OpenOptions> open_options(const ModelOptions& options) {
   constexpr double kFirstTuning = 2;  // seconds
   OpenOptions open;
@@ -40,6 +49,10 @@ Result<OpenOptions> open_options(const ModelOptions& options) {
   open.first_tuning_seconds = kFirstTuning;
   open.engine.context = options.context;
   open.engine.chunk = options.chunk;
+  if (!options.streaming.empty()) {
+    open.engine.streaming = {.sinks = options.streaming[0], .window = options.streaming[1]};
+    if (!open.engine.streaming.on()) return Error{ErrorCode::kInvalidArgument, "--streaming: a window of 0 tokens"};
+  }
   open.engine.slots = options.slots;
   open.engine.precision = options.precision == "f32" ? ops::Precision::kF32 : ops::Precision::kDefault;
   if (!options.kv.empty()) open.engine.kv = ops::kv_type_from_name(options.kv);

@@ -15,6 +15,7 @@ struct ModelOptions {
   std::string device;
   std::string quantize, precision = "default", kv;
   uint32_t context = 0, chunk = 0;
+  std::vector<uint32_t> streaming;  // sinks and window in tokens; empty: none. Has its option in some commands alone
   double memory_gib = 0;
   uint32_t slots = 1;  // sequences at once; no option of its own
   bool no_tuning = false;
@@ -25,6 +26,7 @@ struct ModelOptions {
 void add_model_options(CLI::App& command, ModelOptions& options);
 // The model's path alone. `required`: there is no built-in default.
 void add_model_path(CLI::App& command, std::string& path, bool required);
+void add_streaming_option(CLI::App& command, ModelOptions& options);
 Result<OpenOptions> open_options(const ModelOptions& options);
 
 struct SamplingOptions {

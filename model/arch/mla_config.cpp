@@ -28,7 +28,7 @@ MlaSpec read_mla_sizes(Config& c, const ModelSpec& spec) {
   m.rope_dim = c.count({"qk_rope_head_dim", "rope.dimension_count"}, 4, kMaxHeadDim);
   if (c.gguf()) {
     // Files that hold the up-projections apart tell what their product is under keys of its own.
-    const bool apart = c.has({"", "attention.key_length_mla"});
+    const bool apart = c.count({"", "attention.key_length_mla"}, 0, kMaxHeadDim, 0) > 0;
     const uint32_t key = c.count({"", apart ? "attention.key_length_mla" : "attention.key_length"}, 8, kMaxHeadDim);
     if (key <= m.rope_dim) c.fail_key({"", "attention.key_length"}, "expected more than the dims that are rotated");
     m.nope_dim = key - std::min(key, m.rope_dim);

@@ -22,6 +22,7 @@ Result<OpenOptions> open_options(const lahar_engine_options& o, const Log& log) 
                                                   ", expected at most " + std::to_string(kMaxChunk)};
   open.engine.context = o.context;
   open.engine.chunk = o.chunk;
+  open.engine.streaming = {.sinks = o.streaming_sinks, .window = o.streaming_window};
   open.engine.precision = o.full_precision ? ops::Precision::kF32 : ops::Precision::kDefault;
   open.engine.memory_cap = o.memory_cap;
   const int quantize = raw_value(o.quantize);

@@ -34,6 +34,7 @@ ops::KvType kv_type(const EngineOptions& options) {
 }
 
 uint32_t wanted_context(const ModelSpec& spec, const EngineOptions& options) {
+  if (options.streaming.on()) return options.streaming.context();
   if (options.context != 0) return options.context;
   return std::min(spec.context_length, EngineOptions::kDefaultContext);
 }
@@ -41,6 +42,8 @@ uint32_t wanted_context(const ModelSpec& spec, const EngineOptions& options) {
 // Rows of a prefill step: what was asked for, no more than the context, and with all logits no more than can be read back.
 uint32_t chunk_rows(const ModelSpec& spec, const EngineOptions& options, uint32_t context) {
   uint64_t rows = std::min(options.chunk == 0 ? EngineOptions::kDefaultChunk : options.chunk, context);
+  if (options.streaming.on())
+    rows = std::min<uint64_t>(rows, uint64_t{options.streaming.step_pages()} * params::kPageTokens);
   if (options.all_logits) rows = std::min(rows, kAllLogitsBytes / (uint64_t{spec.vocabulary} * sizeof(float)));
   return static_cast<uint32_t>(std::max<uint64_t>(rows, 1));
 }
@@ -76,21 +79,25 @@ TransformerOptions transformer_options(const gpu::Device&, const ModelSpec& spec
 
 Result<MemoryPlan> Engine::plan(const gpu::Device& device, const ModelSpec& spec, uint64_t weight_bytes,
                                 const EngineOptions& options) {
+  if (options.streaming.on()) LAHAR_TRY(check_streaming(spec, options.streaming));
   const uint32_t context = wanted_context(spec, options);
   if (context == 0) return Error{ErrorCode::kInvalidArgument, "the context must hold at least one token"};
   if (options.slots == 0 || options.slots > params::kMaxRuns)
     return Error{ErrorCode::kInvalidArgument, std::to_string(options.slots) + " sequences at once; 1 to " +
                                                   std::to_string(params::kMaxRuns) + " are possible"};
   const StateLayout states = StateLayout::make(spec);
+  const uint64_t page_bytes = KvPageLayout::make(kv_geometry(spec), kv_type(options)).page_bytes;
+  const uint64_t spare_bytes = options.streaming.on() ? options.streaming.sink_pages() * page_bytes : 0;
   return plan_memory(
       {.weights = weight_bytes,
-       .page_bytes = KvPageLayout::make(kv_geometry(spec), kv_type(options)).page_bytes,
+       .page_bytes = page_bytes,
        .state_bytes = states.slot_bytes,
        .least_states = least_states(options),
        .most_states = most_states(device.caps(), states, options, context),
-       .scratch = Transformer::scratch_bytes(device.caps(), spec, transformer_options(device, spec, options, context)),
+       .scratch = Transformer::scratch_bytes(device.caps(), spec, transformer_options(device, spec, options, context)) +
+                  spare_bytes,
        .context = context,
-       .context_is_fixed = options.context != 0,
+       .context_is_fixed = options.context != 0 || options.streaming.on(),
        .slots = options.slots,
        .available = available_memory(device, options.memory_cap)});
 }
@@ -110,8 +117,9 @@ Result<std::unique_ptr<Engine>> Engine::create(std::shared_ptr<gpu::Device> devi
   LAHAR_ASSIGN(engine->transformer_, Transformer::create(*device, spec, model->weights,
                                                          transformer_options(*device, spec, options, plan.context)));
   const uint32_t pages = (plan.context + params::kPageTokens - 1) / params::kPageTokens;
+  const uint32_t spare = options.streaming.on() ? options.streaming.sink_pages() : 0;
   LAHAR_ASSIGN(engine->kv_, KvStorage::create(*device, KvPageLayout::make(kv_geometry(spec), kv_type(options)),
-                                              pages * options.slots, options.slots, pages));
+                                              pages * options.slots + spare, options.slots, pages));
   LAHAR_ASSIGN(engine->recurrent_, StateStorage::create(*device, StateLayout::make(spec), plan.state_slots));
   if (plan.state_slots > 0) engine->trail_.emplace(plan.state_slots, recent_states(options));
   options.chunk = chunk_rows(spec, options, plan.context);
@@ -121,8 +129,13 @@ Result<std::unique_ptr<Engine>> Engine::create(std::shared_ptr<gpu::Device> devi
                                                    .slots = options.slots,
                                                    .all_logits = options.all_logits,
                                                    .sampled_logits = options.sampled_logits}));
-  engine->pool_ = std::make_unique<kv::PagePool>(pages);
+  engine->pool_ = std::make_unique<kv::PagePool>(pages + spare);
   engine->table_ = std::make_unique<kv::BlockTable>(*engine->pool_, params::kPageTokens);
+  if (options.streaming.on()) {
+    LAHAR_ASSIGN(Streaming streaming,
+                 Streaming::create(options.streaming, *device, spec, model->weights, *engine->kv_, *engine->pool_));
+    engine->streaming_ = std::move(streaming);
+  }
   engine->device_ = std::move(device);
   engine->model_ = std::move(model);
   engine->options_ = std::move(options);
@@ -133,7 +146,7 @@ Engine::~Engine() = default;
 
 Status Engine::check_tokens(std::span<const int32_t> tokens) const {
   if (tokens.empty()) return Error{ErrorCode::kInvalidArgument, "there are no tokens to start from"};
-  if (tokens.size() > plan_.context)
+  if (tokens.size() > plan_.context && !streaming_)
     return Error{ErrorCode::kLimit, "the prompt has " + std::to_string(tokens.size()) +
                                         " tokens, more than the context of " + std::to_string(plan_.context)};
   for (const int32_t token : tokens)
@@ -145,24 +158,39 @@ Status Engine::check_tokens(std::span<const int32_t> tokens) const {
 
 void Engine::begin(uint32_t position, const SamplingParams& sampling) {
   // What the sequence held beyond is given back, for use at once: steps run on the device in their order.
-  table_->truncate(position, 0);
-  pool_->collect(0);
-  announced_pages_ = std::min(announced_pages_, static_cast<uint32_t>(table_->pages().size()));
-  position_ = position;
+  if (!streaming_) {
+    table_->truncate(position, 0);
+    pool_->collect(0);
+    announced_pages_ = std::min(announced_pages_, static_cast<uint32_t>(table_->pages().size()));
+  }
+  position_ = position, sampling_ = sampling;
   if (trail_) trail_->rewind(position);
+  if (streaming_ && position == 0) streaming_->reset();
+  set_state(0, 0);
+}
+
+void Engine::set_state(int32_t last_token, uint32_t sampled) {
   pending_states_ = {{.slot = kSlot,
-                      .state = {.position = position,
-                                .last_token = 0,
-                                .counter = 0,
+                      .state = {.position = position_,
+                                .last_token = last_token,
+                                .counter = sampled,
                                 .limit = plan_.context,
-                                .temperature = sampling.temperature,
-                                .top_k = sampling.top_k,
-                                .top_p = sampling.top_p,
-                                .min_p = sampling.min_p,
-                                .seed_low = static_cast<uint32_t>(sampling.seed),
-                                .seed_high = static_cast<uint32_t>(sampling.seed >> 32),
+                                .temperature = sampling_.temperature,
+                                .top_k = sampling_.top_k,
+                                .top_p = sampling_.top_p,
+                                .min_p = sampling_.min_p,
+                                .seed_low = static_cast<uint32_t>(sampling_.seed),
+                                .seed_high = static_cast<uint32_t>(sampling_.seed >> 32),
                                 .sequence = 0,
-                                .reserved = 0}}};
+                                .reserved = streaming_ ? streaming_->offset() : 0}}};
+}
+
+Status Engine::roll(int32_t last_token, uint32_t sampled) {
+  LAHAR_ASSIGN(const uint32_t moved, streaming_->roll(*table_));
+  position_ -= moved;
+  announced_pages_ = 0;
+  set_state(last_token, sampled);
+  return {};
 }
 
 bool Engine::has_room(uint32_t tokens) {
@@ -216,6 +244,10 @@ Status Engine::prefill(std::span<const int32_t> tokens, LogitMode mode, const On
   for (size_t done = 0; done < tokens.size();) {
     if (cancel != nullptr && *cancel) break;
     const uint32_t rows = next_rows(tokens.size() - done);
+    if (!has_room(rows) && streaming_) {
+      while (!tickets.empty()) LAHAR_TRY(finish_oldest());
+      LAHAR_TRY(roll(0, 0));
+    }
     if (!has_room(rows)) return Error{ErrorCode::kLimit, "the KV pool has no page left for the prompt"};
     if (tickets.size() == steps_->ring() - 1) LAHAR_TRY(finish_oldest());
     const bool last = done + rows == tokens.size();
@@ -238,8 +270,13 @@ Result<GenerateOutcome> Engine::generate(const GenerateRequest& request) {
 
 Result<GenerateOutcome> Engine::run(const GenerateRequest& request) {
   const auto mismatch = std::mismatch(cached_.begin(), cached_.end(), request.prompt.begin(), request.prompt.end() - 1);
-  const uint32_t reused = reusable(static_cast<uint32_t>(mismatch.first - cached_.begin()));
-  begin(reused, request.sampling);
+  uint32_t reused = reusable(static_cast<uint32_t>(mismatch.first - cached_.begin())), position = reused;
+  if (streaming_ && streaming_->offset() > 0) {
+    // What has left the cache does not come back: a prompt goes on behind all of it, or begins afresh.
+    const bool goes_on = !cached_.empty() && reused == cached_.size();
+    reused = goes_on ? reused : 0, position = goes_on ? position_ : 0;
+  }
+  begin(position, request.sampling);
 
   GenerateOutcome result;
   result.stats.reused_tokens = reused;
@@ -275,10 +312,10 @@ Result<GenerateOutcome> Engine::run(const GenerateRequest& request) {
   };
   LAHAR_TRY(prefill(request.prompt.subspan(reused), LogitMode::kSampled, on_prefill, request.cancel));
   checkpoint(position_);
-  if (position_ < request.prompt.size()) {
+  if (fed() < request.prompt.size()) {
     stopped = true;
     result.reason = StopReason::kCancelled;
-    result.stats.prompt_tokens = position_ - reused;
+    result.stats.prompt_tokens = fed() - reused;
   }
 
   std::deque<StepTicket> tickets;
@@ -305,6 +342,10 @@ Result<GenerateOutcome> Engine::run(const GenerateRequest& request) {
       tickets.push_back(ticket);
       ++asked;
     }
+    if (tickets.empty() && streaming_ && !has_room(1)) {
+      LAHAR_TRY(roll(chain.back(), static_cast<uint32_t>(chain.size() - request.prompt.size())));
+      continue;
+    }
     if (tickets.empty()) {
       if (!stopped) result.reason = StopReason::kContext;
       break;
@@ -314,7 +355,7 @@ Result<GenerateOutcome> Engine::run(const GenerateRequest& request) {
   // The next prompt goes on behind what was handed out, or behind the stop token.
   const uint32_t handed_out = static_cast<uint32_t>(request.prompt.size() + result.tokens.size());
   checkpoint(reusable(std::min(position_, handed_out)));
-  chain.resize(std::min<size_t>(chain.size(), position_));
+  chain.resize(std::min<size_t>(chain.size(), fed()));
   cached_ = std::move(chain);
   return result;
 }

@@ -19,6 +19,7 @@
 #include "engine/sampling_params.h"
 #include "engine/state_storage.h"
 #include "engine/step_runner.h"
+#include "engine/streaming.h"
 #include "gpu/device.h"
 #include "kv/block_table.h"
 #include "kv/page_pool.h"
@@ -40,6 +41,9 @@ struct EngineOptions {
   uint32_t checkpoint_tokens = 512;
   bool sampled_logits = false;                // GenerateRequest::on_logits will be set
   std::shared_ptr<const ops::Tuning> tuning;  // what was measured on the device; null: default forms
+  // Where on, the cache holds sinks and window, `context` is what they need, and neither the prompt nor what is generated
+  // has an end.
+  StreamingOptions streaming;
   Log log;
 
   static constexpr uint32_t kDefaultContext = 8192;
@@ -58,7 +62,7 @@ struct GenerateStats {
 enum class StopReason {
   kStopToken,  // one of the stop tokens was sampled (it is not handed out)
   kLength,     // max_tokens
-  kContext,    // the context or the KV pool is full
+  kContext,    // the context or the KV pool is full; never while streaming
   kCancelled,  // the callback said so
 };
 
@@ -107,6 +111,7 @@ class Engine {
   ~Engine();
 
   uint32_t context() const { return plan_.context; }
+  bool streaming() const { return streaming_.has_value(); }
   const MemoryPlan& memory() const { return plan_; }
   const ModelSpec& spec() const { return model_->spec; }
 
@@ -140,7 +145,13 @@ class Engine {
   Result<GenerateOutcome> run(const GenerateRequest& request);
   // The next submitted row is of this position, and the device's state of the sequence starts afresh.
   void begin(uint32_t position, const SamplingParams& sampling);
+  // The device's state of the sequence, from position_ on.
+  void set_state(int32_t last_token, uint32_t sampled);
   bool has_room(uint32_t tokens);
+  // While streaming: the window's oldest tokens leave the cache. Nothing may be under way.
+  Status roll(int32_t last_token, uint32_t sampled);
+  // Tokens of the sequence so far, those that have left the cache counted.
+  uint32_t fed() const { return position_ + (streaming_ ? streaming_->offset() : 0); }
   // How much of the cache that many tokens of the prompt share can go on: with recurrent layers there must be a state.
   uint32_t reusable(uint32_t matching) const { return trail_ ? trail_->longest(matching) : matching; }
   // Rows of the next step of a prompt that has `left` to go.
@@ -165,8 +176,10 @@ class Engine {
   std::unique_ptr<kv::BlockTable> table_;
   std::optional<kv::StateSlots> trail_;  // of the sequence's recurrent states; none where the model has none
   std::unique_ptr<StepRunner> steps_;
+  std::optional<Streaming> streaming_;
+  SamplingParams sampling_;  // of the sequence
 
-  std::vector<int32_t> cached_;   // tokens whose keys and values are in the cache
+  std::vector<int32_t> cached_;   // tokens whose keys and values are in the cache, or were while streaming
   uint32_t position_ = 0;         // of the next row to submit
   uint32_t announced_pages_ = 0;  // of table_, sent to the device
   std::vector<params::StateUpdate> pending_states_;

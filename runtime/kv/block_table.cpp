@@ -1,5 +1,7 @@
 #include "kv/block_table.h"
 
+#include <algorithm>
+
 namespace lahar::kv {
 
 bool BlockTable::reserve(uint64_t tokens) {
@@ -17,6 +19,11 @@ void BlockTable::truncate(uint64_t tokens, uint64_t retire_at) {
     pool_.release(pages_.back(), retire_at);
     pages_.pop_back();
   }
+}
+
+void BlockTable::move_to_end(size_t first, size_t count) {
+  const auto begin = pages_.begin() + static_cast<ptrdiff_t>(std::min(first, pages_.size()));
+  std::rotate(begin, begin + static_cast<ptrdiff_t>(std::min<size_t>(count, pages_.end() - begin)), pages_.end());
 }
 
 }  // namespace lahar::kv

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "kv/page_pool.h"
@@ -26,6 +27,10 @@ class BlockTable {
   // Gives back the pages that hold none of the first `tokens`; they retire at `retire_at`.
   void truncate(uint64_t tokens, uint64_t retire_at);
   void clear(uint64_t retire_at) { truncate(0, retire_at); }
+  // Pages [first, first + count) become the last ones, those behind them move up.
+  void move_to_end(size_t first, size_t count);
+  // Puts `page` in place `index` and returns the one that was there: each keeps the holders it has.
+  PageId exchange(size_t index, PageId page) { return std::exchange(pages_[index], page); }
 
  private:
   PagePool& pool_;

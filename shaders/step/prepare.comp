@@ -66,9 +66,9 @@ void main() {
       row.slot = min(run.slot, p.slots - 1);
       row.run = r;
       const SeqState state = states.v[row.slot];
-      row.position = state.position + (t - run.first_row);
-      row.kv_index = row.position;
-      row.valid = row.position < state.limit ? 1 : 0;
+      row.kv_index = state.position + (t - run.first_row);
+      row.position = row.kv_index + state.reserved;  // RoPE's position is that much ahead (engine/streaming.h)
+      row.valid = row.kv_index < state.limit ? 1 : 0;
       const int given = tokens.v[t];
       row.token = clamp(given >= 0 ? given : state.last_token, 0, int(p.vocabulary) - 1);
       break;

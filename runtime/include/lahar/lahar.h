@@ -213,13 +213,16 @@ typedef struct lahar_engine_options {
   lahar_progress_callback progress;
   void* progress_user;
   lahar_kv kv;
+  /* With a window above 0 neither the prompt nor the reply has an end: the first streaming_sinks tokens and at least the
+   * last streaming_window stay in a cache of constant size, whose size replaces `context`. */
+  uint32_t streaming_sinks, streaming_window;
   const lahar_vulkan_device* vulkan; /* instead of `device`: the application's own */
   uint32_t alternatives;             /* with each token, so many of the likeliest; at most LAHAR_MOST_ALTERNATIVES */
   float time_slice;                  /* milliseconds, as lahar_set_time_slice */
 } lahar_engine_options;
 #define LAHAR_MOST_ALTERNATIVES 20
 #define LAHAR_ENGINE_OPTIONS_INIT \
-  { sizeof(lahar_engine_options), NULL, 0, 0, LAHAR_QUANTIZE_NONE, 0, 0, NULL, NULL, LAHAR_KV_DEFAULT, NULL, 0, 0 }
+  { sizeof(lahar_engine_options), NULL, 0, 0, LAHAR_QUANTIZE_NONE, 0, 0, NULL, NULL, LAHAR_KV_DEFAULT, 0, 0, NULL, 0, 0 }
 
 typedef struct lahar_memory_plan {
   size_t size;

@@ -82,6 +82,7 @@ struct EngineOptions {
   uint64_t memory_cap = 0;                                      // bytes; 0: what there is
   std::function<bool(uint64_t done, uint64_t total)> progress;  // false cancels
   Kv kv = Kv::kDefault;
+  uint32_t streaming_sinks = 0, streaming_window = 0;  // tokens; see lahar_engine_options
   const lahar_vulkan_device* vulkan = nullptr;  // the application's own, instead of `device`
   uint32_t alternatives = 0;                    // told with each token; at most LAHAR_MOST_ALTERNATIVES
   float time_slice = 0;                         // milliseconds; see Engine::set_time_slice
@@ -313,6 +314,8 @@ class Model {
     o.full_precision = options.full_precision ? 1 : 0;
     o.memory_cap = options.memory_cap;
     o.kv = static_cast<lahar_kv>(options.kv);
+    o.streaming_sinks = options.streaming_sinks;
+    o.streaming_window = options.streaming_window;
     o.vulkan = options.vulkan;
     o.alternatives = options.alternatives;
     o.time_slice = options.time_slice;
