@@ -74,7 +74,12 @@ void compute(uint first, uint first_t, uint used) {
 
 void main() {
   uint first_t = gl_WorkGroupID.x * NT, rows = p.bucket;
-  if (kExperts) find_rows(NT, first_t, rows);  // there are as many workgroups as tiles
+  if (kExperts) {
+    // There are as many workgroups as tiles; as find_rows(), but without a condition for the driver to look through.
+    const uvec4 tile = load_u32x4(p.bias, 16 + 16 * gl_WorkGroupID.x);
+    expert_slab = load_address(p.w0, 8 * min(tile.x, p.bucket - 1));
+    first_t = min(tile.y, p.x_rows - 1), rows = min(tile.z, p.x_rows);
+  }
   const uint used = kExperts ? rows : used_rows();
   const uint group = gl_WorkGroupID.z * gl_NumWorkGroups.y + gl_WorkGroupID.y, first = group * p.turns * kSplit;
   [[unroll]] for (uint t = 0; t < NT; ++t) {
