@@ -148,6 +148,9 @@ void adapt_gated_delta(bool gguf, TensorLayout& layout) {
 LayerRoles gated_delta_roles(const ModelSpec& spec, uint32_t layer, const ModelSource& source, DeltaNetInput input,
                              bool scaled) {
   LayerRoles roles = expert_layer_roles(spec, layer, source, {.gguf_scaled = true});
+  if (!roles.ffn.linears.empty())
+    for (const uint32_t shared : {kSharedUp, kSharedDown})
+      for (MatrixRole& m : roles.ffn.linears[shared].stacked) m.scaled = true;
   if (spec.layers[layer].mixer != Mixer::kDeltaNet) return roles;
   const bool gguf = source.gguf() != nullptr;
   const DeltaNetSpec& d = spec.layers[layer].delta_net;
