@@ -10,7 +10,9 @@ namespace {
 using namespace detail;
 
 constexpr uint32_t kMaxState = 1024;
-constexpr uint32_t kDecodeRows = 16;  // steps of so many rows read each B and C few times: more dims at once bring nothing
+// Steps of so many rows read each B and C few times: more dims at once bring nothing, but on a CPU, where each workgroup
+// costs.
+constexpr uint32_t kDecodeRows = 16;
 
 // Runs are split in steps of at least so many rows, whose scratch is for so many runs.
 constexpr uint32_t kSplitRows = 2 * params::kSsmChunk;
@@ -32,7 +34,7 @@ Tile tile_of(const gpu::Caps& caps, const Form& f) {
   const uint32_t team =
       std::min({power_of_two_at_least(ceil_div(row_quads, 4)), power_of_two_at_least(row_quads), narrow_subgroup(caps)});
   const uint32_t quads = ceil_div(row_quads, team);
-  uint32_t units = f.rows <= kDecodeRows ? 1 : 4;
+  uint32_t units = f.rows <= kDecodeRows && !caps.is_cpu() ? 1 : 4;
   while (units > 1 && (units > f.head_dim || units * quads > 16)) units /= 2;
   return {team, quads, units};
 }
