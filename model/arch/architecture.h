@@ -38,6 +38,7 @@ struct TensorLayout {
   // GGUF's per-tensor ".scale" companions are applied to these; the runtimes that write them ignore the others. Of q, k, v
   // and the attention output the product is scaled, of the feed-forward the sum with the bias.
   bool scaled_qkv = true, scaled_attention_output = true, scaled_ffn = true;
+  bool gguf_output_bias = true;  // GGUF's bias of the attention output counts, likewise
 };
 
 struct Architecture {
@@ -61,9 +62,9 @@ TensorLayout tensor_layout(const Architecture& architecture, const ModelSpec& sp
 extern const Architecture kLfm2, kLfm2Moe, kQwen35, kQwen35Moe, kQwen3Next, kRwkv4, kRwkv7;
 extern const Architecture kErnie45Moe, kGlm4Moe, kGptOss, kGraniteMoe, kLlama4, kMiniMaxM2, kMixtral, kOlmoe, kQwen2Moe,
     kQwen3Moe;
-extern const Architecture kBloom, kCohere, kCohere2, kDeepSeekV2, kDeepSeekV3, kErnie45, kExaone4, kFalcon, kGemma2, kGemma3, kGemma3n, kGlm, kGlm4,
-    kGpt2, kGptNeox, kGranite, kHunyuan, kLlama, kMistral, kMpt, kOlmo2, kPhi3, kQwen2, kQwen3, kSeedOss, kSmolLm3,
-    kStableLm, kStarcoder2;
+extern const Architecture kBloom, kCohere, kCohere2, kDeepSeekV2, kDeepSeekV3, kErnie45, kExaone4, kFalcon, kGemma2, kGemma3,
+    kGemma3n, kGlm, kGlm4, kGpt2, kGptNeox, kGranite, kHunyuan, kLlama, kMistral, kMpt, kOlmo2, kPhi3, kQwen2, kQwen3,
+    kSeedOss, kSmolLm3, kStableLm, kStarcoder2;
 extern const Architecture kFalconH1, kGraniteHybrid, kMamba, kMamba2, kNemotronH;
 
 }  // namespace lahar::arch

@@ -20,7 +20,7 @@ void read(Config& c, ModelSpec& spec) {
     layer.attention.qkv_bias = layer.attention.output_bias = layer.ffn.up_bias = layer.ffn.down_bias = bias;
 }
 
-void adapt(const ModelSpec&, bool, TensorLayout& layout) { layout.scaled_ffn = false; }
+void adapt(const ModelSpec&, bool, TensorLayout& layout) { layout.scaled_ffn = layout.gguf_output_bias = false; }
 
 }  // namespace
 

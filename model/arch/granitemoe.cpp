@@ -9,6 +9,7 @@ constexpr std::string_view kGguf[] = {"granitemoe"}, kHf[] = {"granitemoe", "gra
 
 void read(Config& c, ModelSpec& spec) {
   kGranite.read(c, spec);
+  if (c.gguf() && c.count({"", "expert_count"}, 0, ops::kMaxExperts, 0) == 0) return;
   MoeSpec moe = read_moe(c, spec,
                          {.experts = {"num_local_experts", "expert_count"},
                           .width = {"intermediate_size", "expert_feed_forward_length"},
