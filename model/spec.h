@@ -99,9 +99,8 @@ struct FfnSpec {
 // What mixes the tokens of a sequence. All but kAttention and kMla keep a recurrent state instead of keys and values;
 // kAttentionMamba2, the sum of the two, keeps both.
 enum class Mixer { kNone, kAttention, kMla, kMamba, kMamba2, kAttentionMamba2, kDeltaNet, kShortConv, kRwkv4, kRwkv7 };
-constexpr bool is_attention(Mixer mixer) {
-  return mixer == Mixer::kAttention || mixer == Mixer::kMla || mixer == Mixer::kAttentionMamba2;
-}
+// Keys and values are all that is kept.
+constexpr bool is_attention(Mixer mixer) { return mixer == Mixer::kAttention || mixer == Mixer::kMla; }
 
 enum class FfnKind { kNone, kDense, kExperts, kRwkv4, kRwkv7 };
 
