@@ -66,6 +66,7 @@ Json memory_json(const State& state, const ModelSource& source) {
     return Json{{"device", device->caps().info.name},
                 {"weights", plan.weights},
                 {"kv_pool", plan.kv_pool},
+                {"states", plan.states},
                 {"scratch", plan.scratch},
                 {"total", plan.total()},
                 {"available", plan.available},

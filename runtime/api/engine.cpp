@@ -81,7 +81,7 @@ Status plan(const ModelState& model, const lahar_engine_options* options, lahar_
   LAHAR_ASSIGN(const MemoryPlan memory, plan_engine(*device, *model.source, open));
   lahar_memory_plan result{};
   result.weights_bytes = memory.weights;
-  result.kv_bytes = memory.kv_pool;
+  result.kv_bytes = memory.kv_pool + memory.states;
   result.scratch_bytes = memory.scratch;
   result.available_bytes = memory.available;
   result.context = memory.context;
