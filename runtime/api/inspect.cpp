@@ -25,7 +25,7 @@ lahar_engine_info info_of(const Engine& engine) {
   info.pages = engine.kv().pages();
   info.page_bytes = engine.kv().layout().page_bytes;
   info.weights_bytes = engine.weight_bytes();
-  info.kv_bytes = engine.kv().bytes();
+  info.kv_bytes = engine.kv().bytes() + engine.memory().states;
   info.scratch_bytes = engine.memory().scratch;
   return info;
 }
