@@ -53,7 +53,7 @@ void apply_style(bool dark, float scale) {
   set(ImGuiCol_Tab, dark ? IM_COL32(40, 43, 50, 255) : IM_COL32(226, 229, 234, 255));
   set(ImGuiCol_TabHovered, faded(p.accent, 0.5f));
   set(ImGuiCol_TabActive, faded(p.accent, dark ? 0.4f : 0.3f));
-  set(ImGuiCol_PlotHistogram, p.accent);
+  set(ImGuiCol_PlotHistogram, faded(p.accent, 0.45f));  // with text on it
   style.ScaleAllSizes(scale);
   ImGui::GetStyle() = style;
 }
