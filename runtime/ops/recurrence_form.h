@@ -17,8 +17,8 @@ inline RecurrenceForm recurrence_form(const gpu::Caps& caps, uint32_t key_dim, u
   RecurrenceForm f{};
   f.lanes = std::min({power_of_two_at_least(key4), size, 8u});
   f.parts = ceil_div(key4, f.lanes);
-  // 32 registers of state an invocation, as long as the key dim allows it.
-  f.rows = std::clamp(8 / f.parts, 1u, 4u);
+  // 32 registers of state an invocation, as long as the key dim allows it; 16 where there are few.
+  f.rows = std::clamp((few_registers(caps) ? 4 : 8) / f.parts, 1u, 4u);
   f.rows = std::min(f.rows, power_of_two_at_least(value_dim));
   const uint32_t in_subgroup = size / f.lanes;
   f.subgroups = subgroups_of(caps, size, ceil_div(value_dim, f.rows) * f.lanes, 128);

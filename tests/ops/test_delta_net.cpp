@@ -136,6 +136,7 @@ TEST_F(DeltaNetTest, DimsAndHeads) {
   run_case(device(), {.key_heads = 1, .value_heads = 3, .key_dim = 24, .value_dim = 20});
   run_case(device(), {.key_heads = 3, .value_heads = 3, .key_dim = 4, .value_dim = 36});
   run_case(device(), {.key_heads = 1, .value_heads = 2, .key_dim = 128, .value_dim = 128, .runs = {{21, 0, 1}, {1, 2, 3}}});
+  run_case(device(), {.key_heads = 1, .value_heads = 1, .key_dim = 252, .value_dim = 12, .runs = {{7, 0, 1}}});
 }
 
 TEST_F(DeltaNetTest, DeclaresWhatItTouches) {
