@@ -125,8 +125,9 @@ lahar_status lahar_get_kv_pages(lahar_engine* engine, lahar_kv_page* pages, size
 uint64_t lahar_step_bytes(lahar_engine* engine, uint32_t context) {
   uint64_t bytes = 0;
   on_engine(engine, [&](EngineState& state) {
-    return state.with_engine(
-        [&](Engine& e) { bytes = step_weight_bytes(e.model().weights) + row_kv_bytes(e.spec(), e.kv().layout(), context); });
+    return state.with_engine([&](Engine& e) {
+      bytes = step_weight_bytes(e.spec(), e.model().weights) + row_kv_bytes(e.spec(), e.kv().layout(), context);
+    });
   });
   return bytes;
 }
