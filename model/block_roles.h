@@ -20,7 +20,7 @@ struct MatrixRole {
   std::string name;  // without ".weight"
   uint32_t rows = 0, cols = 0;
   bool bias = false;
-  std::vector<RowRun> runs;  // rows of the tensor in the order wanted; empty: all, as they are
+  std::vector<RowRun> runs;  // rows of the tensor in the order wanted, not always all; empty: all, as they are
   bool scaled = false;       // a GGUF's factor (".scale") counts
 };
 

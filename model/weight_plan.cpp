@@ -248,8 +248,8 @@ Status Planner::plan() {
   }
   LAHAR_TRY(linear(data_.tensors.head, Role::kTable, data_.head, memory.linear));
   LAHAR_TRY(count_norm(data_.tensors.final_norm));
-  LAHAR_TRY(block(data_.tensors.extra, data_.extra));
   LAHAR_TRY(count_norm(data_.tensors.embedding_norm));
+  LAHAR_TRY(block(data_.tensors.extra, data_.extra));
   if (kept_ > 0)
     log_.warning(source_.name() + ": " + std::to_string(kept_) +
                  " matrices keep their type, their rows do not divide into " + "quantized groups: " + first_kept_ +

@@ -11,8 +11,9 @@ namespace lahar {
 namespace {
 
 // Where a checkpoint's names begin: it depends on the class that saved it.
-constexpr std::string_view kRoots[] = {
-    "model.", "backbone.", "transformer.", "gpt_neox.", "rwkv.", "", "language_model.model.", "model.language_model.", "language_model."};
+constexpr std::string_view kRoots[] = {"model.",         "backbone.", "transformer.",          "gpt_neox.",
+                                       "rwkv.",          "",          "language_model.model.", "model.language_model.",
+                                       "language_model."};
 constexpr std::string_view kHeadRoots[] = {"", "language_model.", "model.language_model."};
 
 std::string weight_of(std::string_view name) { return std::string(name) + ".weight"; }
@@ -357,8 +358,8 @@ Result<ModelTensors> Resolver::resolve() {
     if (spec_.head_bias) LAHAR_TRY(append_bias(head, spec_.vocabulary, out.head));
   }
   LAHAR_ASSIGN(out.final_norm, norm(root_ + std::string(n.final_norm)));
-  for (size_t i = 0; i < spec_.layers.size(); ++i) {
   if (spec_.embedding_norm) { LAHAR_ASSIGN(out.embedding_norm, norm(root_ + std::string(n.embedding_norm))); }
+  for (size_t i = 0; i < spec_.layers.size(); ++i) {
     LAHAR_ASSIGN(LayerTensors layer_tensors, layer(i));
     out.layers.push_back(std::move(layer_tensors));
   }

@@ -386,8 +386,8 @@ Result<ModelWeights> Loader::load() {
   LAHAR_TRY(add_layers());
   LAHAR_TRY(add_linear(data_.head, weights_.head));
   LAHAR_TRY(add_norm(data_.tensors.final_norm, weights_.final_norm));
-  LAHAR_TRY(add_block(data_.extra, data_.tensors.extra, weights_.extra));
   LAHAR_TRY(add_norm(data_.tensors.embedding_norm, weights_.embedding_norm));
+  LAHAR_TRY(add_block(data_.extra, data_.tensors.extra, weights_.extra));
   weights_.ropes.resize(spec_.ropes.size());
   for (size_t i = 0; i < spec_.ropes.size(); ++i) {
     const auto& table = spec_.ropes[i].inverse_frequencies;

@@ -95,14 +95,14 @@ struct BlockWeights {
 // Roles that the LayerSpec does not have are empty.
 struct LayerWeights {
   NormWeights pre_attention, post_attention, pre_ffn, post_ffn;
-  Linear qkv;                       // [(heads + 2 kv_heads) * head_dim, hidden]: q, k, v
+  Linear qkv;  // [(heads + 2 kv_heads) * head_dim, hidden]: q, k, v
   // fp32 [head_dim], or [heads * head_dim] and [kv_heads * head_dim] with QkNorm::kFull and kEachHead; biases behind them
   gpu::BufferRange q_norm, k_norm;
-  gpu::BufferRange sinks;           // fp32 [heads]
-  Linear attention_output;          // [hidden, heads * head_dim]
-  Linear up;                        // gated: [2 width, hidden], gate then up; else [width, hidden]
-  Linear down;                      // [hidden, width]
-  BlockWeights mixer, ffn;          // of other kinds than attention and the dense feed-forward
+  gpu::BufferRange sinks;   // fp32 [heads]
+  Linear attention_output;  // [hidden, heads * head_dim]
+  Linear up;                // gated: [2 width, hidden], gate then up; else [width, hidden]
+  Linear down;              // [hidden, width]
+  BlockWeights mixer, ffn;  // of other kinds than attention and the dense feed-forward
 };
 
 // Owns the buffers that all its ranges point into. Move-only; the ranges stay valid when it is moved. Immutable after
@@ -112,7 +112,7 @@ struct ModelWeights {
   quant::Matrix positions;  // [context_length, hidden]; no rows where positions are not learned
   std::vector<LayerWeights> layers;
   NormWeights final_norm;
-  NormWeights embedding_norm;  // empty where there is none
+  NormWeights embedding_norm;           // empty where there is none
   Linear head;                          // [vocabulary, hidden]; where it is tied, the same planes as the embedding
   BlockWeights extra;                   // of the architecture's own
   std::vector<gpu::BufferRange> ropes;  // fp32 [dims / 2] each, in the order of ModelSpec::ropes

@@ -1,25 +1,23 @@
 #include "blocks/block_kinds.h"
 
+#include "blocks/delta_net.h"
 #include "blocks/mamba.h"
 #include "blocks/mamba2.h"
-
-#include "blocks/delta_net.h"
+#include "blocks/mla.h"
+#include "blocks/moe_ffn.h"
 #include "blocks/rwkv4.h"
 #include "blocks/rwkv7.h"
 #include "blocks/short_conv.h"
-
-#include "blocks/mla.h"
-#include "blocks/moe_ffn.h"
 
 namespace lahar {
 
 const BlockKind* block_kind(Mixer mixer) {
   switch (mixer) {
-    case Mixer::kMla: return &kMlaBlock;
     case Mixer::kDeltaNet: return &kDeltaNetBlock;
     case Mixer::kShortConv: return &kShortConvBlock;
     case Mixer::kRwkv4: return &kRwkv4Block;
     case Mixer::kRwkv7: return &kRwkv7Block;
+    case Mixer::kMla: return &kMlaBlock;
     case Mixer::kMamba: return &kMambaBlock;
     case Mixer::kMamba2: return &kMamba2Block;
     case Mixer::kAttentionMamba2: return &kAttentionMamba2Block;
@@ -29,9 +27,9 @@ const BlockKind* block_kind(Mixer mixer) {
 
 const BlockKind* block_kind(FfnKind ffn) {
   switch (ffn) {
+    case FfnKind::kExperts: return &kExpertsBlock;
     case FfnKind::kRwkv4: return &kRwkv4FfnBlock;
     case FfnKind::kRwkv7: return &kRwkv7FfnBlock;
-    case FfnKind::kExperts: return &kExpertsBlock;
     default: return nullptr;
   }
 }
