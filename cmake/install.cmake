@@ -11,7 +11,7 @@ set(objects "")
 foreach(layer IN LISTS layers)
   list(APPEND objects $<TARGET_OBJECTS:${layer}>)
 endforeach()
-set(private_libraries PkgConfig::PCRE2 Threads::Threads ${CMAKE_DL_LIBS})
+set(private_libraries PkgConfig::PCRE2 PkgConfig::ZLIB Threads::Threads ${CMAKE_DL_LIBS})
 
 # lahar_shared_rules(TARGET): what a shared library of Lahar exports is the C API, nothing of C++ or of the headers it includes
 function(lahar_shared_rules target)

@@ -116,6 +116,7 @@ tools|pkg-config|command -v pkg-config
 tools|nlohmann/json.hpp|header_ok nlohmann/json.hpp
 tools|CLI/CLI.hpp (CLI11)|header_ok CLI/CLI.hpp
 tools|PCRE2 (libpcre2-8)|pkg-config --exists libpcre2-8
+tools|zlib|pkg-config --exists zlib
 tools|GoogleTest|header_ok gtest/gtest.h
 toolchain|vulkan/vulkan.h, 1.3.275 or newer|headers_ok '#include <vulkan/vulkan_core.h>' '#if VK_HEADER_VERSION < 275 && !defined(VK_VERSION_1_4)' '#error' '#endif'
 toolchain|volk.h|header_ok volk.h

@@ -21,7 +21,7 @@ TEST(ShaderPack, EveryShaderOfTheBankComesOutWhole) {
     packed += shader.spirv.size();
     words += spirv->size();
   }
-  EXPECT_LT(packed, words * 4 * 6 / 10);
+  EXPECT_LT(packed, words * 4 * 4 / 10);
 }
 
 TEST(ShaderPack, NumbersOfEverySize) {
@@ -39,11 +39,11 @@ TEST(ShaderPack, NumbersOfEverySize) {
   std::vector<std::byte> longer = *packed;
   longer.push_back(std::byte{0});
   EXPECT_FALSE(unpack_spirv(longer));
-  for (size_t i = 0; i < packed->size(); ++i) {  // any byte may lie: no crash, no more words than bytes
+  for (size_t i = 0; i < packed->size(); ++i) {  // any byte may lie: no crash, no memory beyond what deflate can hold
     std::vector<std::byte> damaged = *packed;
     damaged[i] = std::byte{0xff};
     const auto found = unpack_spirv(damaged);
-    if (found) { EXPECT_LE(found->size(), damaged.size()); }
+    if (found) { EXPECT_LE(found->size(), 1032 * damaged.size()); }
   }
 }
 
