@@ -20,6 +20,7 @@ struct Case {
   std::vector<uint32_t> chunks = {1, 7, 64};
   // Rounding in the cache can turn the choice of an expert: there is no bound for what follows.
   bool routed = false;
+  double cache_factor = 1;  // of the bounds for caches in few bits
 };
 
 void PrintTo(const Case& c, std::ostream* out) { *out << c.path; }
@@ -28,8 +29,8 @@ void PrintTo(const Case& c, std::ostream* out) { *out << c.path; }
 std::vector<Case> cases() {
   std::vector<Case> all;
   for (const char* name :
-       {"falcon-mqa", "gemma2", "gemma3", "granite-hybrid", "mamba2", "gemma3n", "gpt2", "llama-gqa", "llama-mha",
-        "llama-mqa-tied", "llama-yarn", "llama31-rope", "mistral-swa", "phi3", "qwen2", "qwen3", "qwen3-next", "rwkv4"})
+       {"falcon-mqa", "gemma2", "gemma3", "granite-hybrid", "mamba2", "gpt2", "llama-gqa", "llama-mha", "llama-mqa-tied",
+        "llama-yarn", "llama31-rope", "mistral-swa", "phi3", "qwen2", "qwen3", "qwen3-next", "rwkv4"})
     all.push_back({std::string("golden/hf/") + name});
   for (const char* name : {"gemma3-dense", "gpt2-dense", "llama-dense", "phi3-dense", "qwen3-dense"})
     all.push_back({std::string("golden/gguf/") + name + ".gguf"});
@@ -43,6 +44,8 @@ std::vector<Case> cases() {
     all.push_back({std::string("golden/quant-hf/") + name});
   for (const char* name : {"llama-gqa", "mistral-swa", "qwen3"})
     all.push_back({std::string("golden/hf-long/") + name, {512}});
+  // Several layers read one cache, so that its rounding counts more than once.
+  all.push_back({.path = "golden/hf/gemma3n", .chunks = {1, 7, 16, 64}, .cache_factor = 2});
   for (const char* name : {"deepseek-v2", "deepseek-v3"})
     all.push_back({.path = std::string("golden/hf/") + name, .chunks = {1, 7, 16, 64}, .routed = true});
   return all;
@@ -97,7 +100,7 @@ TEST_P(GoldenTest, LogitsWithEveryKindOfCache) {
     SCOPED_TRACE(to_string(type));
     OpenOptions options = options_for(golden, ops::Precision::kDefault, GetParam().chunks.back(), true);
     options.engine.kv = type;
-    EXPECT_LE(error_of(golden, path, options), bound);
+    EXPECT_LE(error_of(golden, path, options), bound * GetParam().cache_factor);
   }
 }
 

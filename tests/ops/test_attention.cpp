@@ -26,18 +26,18 @@ TEST_F(AttentionTest, DecodeAtEveryLength) {
 }
 
 TEST_F(AttentionTest, DecodeHeadsOfEverySize) {
-  for (const uint32_t dim : {4u, 16u, 24u, 64u, 100u, 128u, 256u})
+  for (const uint32_t dim : {4u, 24u, 64u, 100u, 256u})
     for (const uint32_t pages : {8u, kSplitPages})
-      if (pages == 8 || dim == 24 || dim == 64)
+      if (pages == 8 || dim == 24)
         run_case(device(), {.kv = {.pages_per_slot = pages, .head_dim = dim}, .runs = {{0, 44, 1}}});
 }
 
 TEST_F(AttentionTest, QuantizedHeadsOfEverySize) {
-  for (const KvType type : {KvType::kI8, KvType::kF8, KvType::kI4})
-    for (const uint32_t dim : {12u, 36u, 80u, 256u})
-      for (const uint32_t rows : {1u, 18u})
-        if (dim != 256 || type == KvType::kI4)
-          run_case(device(), {.kv = {.head_dim = dim, .type = type}, .runs = {{0, 30, rows}}, .bucket = rows});
+  const std::pair<KvType, uint32_t> cases[] = {
+      {KvType::kI8, 36}, {KvType::kF8, 12}, {KvType::kI4, 12}, {KvType::kI4, 80}, {KvType::kI4, 256}};
+  for (const auto& [type, dim] : cases)
+    for (const uint32_t rows : {1u, 18u})
+      run_case(device(), {.kv = {.head_dim = dim, .type = type}, .runs = {{0, 30, rows}}, .bucket = rows});
 }
 
 // A context of its own for each step: what is beyond it is not looked at.
@@ -48,7 +48,7 @@ TEST_F(AttentionTest, ContextOfTheStep) {
 }
 
 TEST_F(AttentionTest, DecodeHeadCounts) {
-  for (const uint32_t group : {1u, 2u, 3u, 5u, 7u, 8u, 9u, 71u})
+  for (const uint32_t group : {1u, 3u, 8u, 9u, 71u})
     run_case(device(), {.kv = {.kv_heads = group == 71 ? 1u : 3u, .head_dim = 32},
                         .heads = group * (group == 71 ? 1 : 3),
                         .runs = {{0, 37, 1}}});
@@ -91,12 +91,12 @@ TEST_F(AttentionTest, PrefillChunks) {
 }
 
 TEST_F(AttentionTest, PrefillHeadsOfEverySize) {
-  for (const uint32_t dim : {4u, 8u, 16u, 24u, 32u, 64u, 80u, 96u, 100u, 128u, 256u})
+  for (const uint32_t dim : {4u, 24u, 64u, 100u, 256u})
     run_case(device(), {.kv = {.head_dim = dim}, .runs = {{0, 9, 35}}, .bucket = 64});
 }
 
 TEST_F(AttentionTest, PrefillHeadCounts) {
-  for (const uint32_t group : {1u, 3u, 8u, 71u})
+  for (const uint32_t group : {1u, 3u, 71u})
     run_case(device(), {.kv = {.kv_heads = group == 71 ? 1u : 2u, .head_dim = 16},
                         .heads = group * (group == 71 ? 1 : 2),
                         .runs = {{0, 3, 13}},
