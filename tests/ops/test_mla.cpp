@@ -112,7 +112,8 @@ void run_store(gpu::Device& device, const StoreCase& c, double tolerance, bool h
                                   << static_cast<int>(c.pairing) << " type " << static_cast<int>(c.type));
   constexpr uint32_t kBucket = 3, kUsed = 2;
   const uint32_t dim = c.latent + c.rope, query = c.nope + c.rope;
-  TestKv kv(device, {.kv_heads = 1, .head_dim = dim, .type = c.type, .shared_dim = c.latent}, 3);
+  const uint32_t pages = c.position / params::kPageTokens + 2;
+  TestKv kv(device, {.pages_per_slot = pages, .kv_heads = 1, .head_dim = dim, .type = c.type, .shared_dim = c.latent}, 3);
   HostStep step(kBucket, kUsed, c.position);
   const ops::StepRef ref = step.upload(device);
   const std::vector<float> queries = random_floats(size_t{kBucket} * c.heads * query, 4, -1, 1);
