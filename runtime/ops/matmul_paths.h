@@ -71,6 +71,12 @@ Status record_unfused(gpu::Recorder& recorder, const MatmulParams& params, const
                       const MatmulForm& form,
                       Status (*record)(gpu::Recorder&, const MatmulParams&, const quant::Layout&, const MatmulForm&));
 
+// Formats of much code for each weight: loops over CPU vectors do better with fewer rows of them.
+constexpr bool quants_are_bytes(quant::WeightFormat format) {
+  using enum quant::WeightFormat;
+  return format == kQ8_0 || format == kQ6_K || format == kF8 || format == kI8;
+}
+
 // Workgroups along the rows of x, `tile` of them each.
 uint32_t matmul_row_groups(const MatmulParams& params, uint32_t tile);
 // What stands in the push constants instead of the matrix, bias and residual where rows are grouped.

@@ -1,5 +1,6 @@
 #include <thread>
 
+#include "ops/matmul_paths.h"
 #include "ops/moe_paths.h"
 
 namespace lahar::ops {
@@ -38,8 +39,11 @@ bool can(const gpu::Caps& caps, const MoeParams& p, const MoeForm& form) {
          (!p.experts->gated || form.up.rows % 2 == 0);
 }
 
-void list(const gpu::Caps&, const MoeParams&, std::vector<MoeForm>& out) {
-  for (const uint32_t rows : {8u, 4u}) out.push_back({MoePath::kLoop, {.rows = rows}, {.rows = rows}});
+// Measured on lavapipe, as matmul's loop.
+void list(const gpu::Caps&, const MoeParams& p, std::vector<MoeForm>& out) {
+  const auto add = [&](uint32_t up, uint32_t down) { out.push_back({MoePath::kLoop, {.rows = up}, {.rows = down}}); };
+  if (detail::quants_are_bytes(p.experts->gate_up.format)) add(2, 2), add(4, 4), add(8, 8);
+  else add(4, 8), add(8, 8), add(4, 4);
 }
 
 void record_one(gpu::Recorder& recorder, const MoeParams& p, bool down, uint32_t rows) {
