@@ -44,19 +44,12 @@ void read(Config& c, ModelSpec& spec) {
   }
 }
 
-void adapt(const ModelSpec&, bool gguf, TensorLayout& layout) {
-  if (gguf) return;
-  layout.names.embedding = "embeddings";
-  layout.names.final_norm = "norm_f";
-  layout.names.pre_attention = "norm";
-}
-
 LayerRoles roles(const ModelSpec& spec, uint32_t layer, const ModelSource& source) {
   return {.mixer = mamba_roles(spec, spec.layers[layer], source.gguf() != nullptr, "mixer."), .ffn = {}};
 }
 
 }  // namespace
 
-const Architecture kMamba{"mamba", kGguf, kHf, read, adapt, roles};
+const Architecture kMamba{"mamba", kGguf, kHf, read, adapt_mamba, roles};
 
 }  // namespace lahar::arch

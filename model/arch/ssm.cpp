@@ -84,6 +84,13 @@ void use_mamba2(LayerSpec& layer, const SsmSpec& ssm) {
   layer.ssm = ssm;
 }
 
+void adapt_mamba(const ModelSpec&, bool gguf, TensorLayout& layout) {
+  if (gguf) return;
+  layout.names.embedding = "embeddings";
+  layout.names.final_norm = "norm_f";
+  layout.names.pre_attention = "norm";
+}
+
 void drop_ffn(LayerSpec& layer) {
   layer.ffn_kind = FfnKind::kNone;
   layer.ffn = {};

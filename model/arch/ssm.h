@@ -23,6 +23,8 @@ SsmSpec read_mamba2(Config& config, const ModelSpec& spec, const Mamba2Keys& key
 
 // The layer mixes by Mamba-2 alone.
 void use_mamba2(LayerSpec& layer, const SsmSpec& ssm);
+// Names around the layers of a model that has no others.
+void adapt_mamba(const ModelSpec& spec, bool gguf, TensorLayout& layout);
 // The layer has no feed-forward block.
 void drop_ffn(LayerSpec& layer);
 

@@ -1,36 +1,34 @@
-// Activations of a block's own, one behind the other in Scratch::block.
+// Shares out Scratch::block among what a block needs.
 #pragma once
 
-#include "blocks/forward.h"
+#include "ops/planes.h"
 
 namespace lahar {
 
-constexpr uint32_t row_stride(uint32_t width) { return (width + 3) / 4 * 4; }
-
-// Bytes that ScratchRows takes for rows of these widths.
-template <typename... Width>
-uint64_t scratch_rows_bytes(uint32_t rows, Width... width) {
-  return (0 + ... + (uint64_t{rows} * row_stride(width) * sizeof(float)));
-}
-
-class ScratchRows {
+// Pieces for steps of `rows` rows, one behind the other. With an empty range it only counts: what it gives is empty.
+class BlockScratch {
  public:
-  ScratchRows(const gpu::BufferRange& block, uint32_t rows) : block_(block), rows_(rows) {}
+  BlockScratch(const gpu::BufferRange& range, uint32_t rows) : range_(range), rows_(rows) {}
 
   ops::Activations take(uint32_t width) {
-    const uint64_t bytes = scratch_rows_bytes(rows_, width);
-    const ops::Activations a{block_.part(offset_, bytes), row_stride(width)};
-    offset_ += bytes;
-    return a;
+    const ops::Planes one = take_planes(1, width);
+    return {one.range, one.stride};
   }
-
-  // What is left.
-  gpu::BufferRange rest() const { return block_.part(offset_, block_.size - offset_); }
+  ops::Planes take_planes(uint32_t count, uint32_t width) {
+    const uint32_t stride = (width + 3) / 4 * 4, plane = (rows_ * stride + 63) / 64 * 64;
+    return {take_bytes(uint64_t{count} * plane * sizeof(float)), stride, plane};
+  }
+  gpu::BufferRange take_bytes(uint64_t size) {
+    const uint64_t first = bytes_;
+    bytes_ += size;
+    return range_ ? range_.part(first, size) : gpu::BufferRange{};
+  }
+  uint64_t bytes() const { return bytes_; }
 
  private:
-  gpu::BufferRange block_;
+  gpu::BufferRange range_;
   uint32_t rows_;
-  uint64_t offset_ = 0;
+  uint64_t bytes_ = 0;
 };
 
 }  // namespace lahar

@@ -14,10 +14,22 @@ using namespace mamba;
 
 uint32_t selected(const SsmSpec& s) { return s.dt_rank + 2 * s.state; }
 
+struct Layout {
+  ops::Activations in, x, select, dt, y;
+  gpu::BufferRange scan;
+  Layout(BlockScratch& scratch, const gpu::Caps& caps, const SsmSpec& s, uint32_t rows)
+      : in(scratch.take(2 * s.inner)),
+        x(scratch.take(s.inner)),
+        select(scratch.take(selected(s))),
+        dt(scratch.take(s.inner)),
+        y(scratch.take(s.inner)),
+        scan(scratch.take_bytes(ops::ssm_scan_scratch_bytes(caps, rows, s.inner, 1, s.state))) {}
+};
+
 uint64_t scratch_bytes(const gpu::Caps& caps, const ModelSpec&, const LayerSpec& layer, uint32_t rows) {
-  const SsmSpec& s = layer.ssm;
-  return scratch_rows_bytes(rows, 2 * s.inner, s.inner, selected(s), s.inner, s.inner) +
-         ops::ssm_scan_scratch_bytes(caps, rows, s.inner, 1, s.state);
+  BlockScratch scratch({}, rows);
+  Layout(scratch, caps, layer.ssm, rows);
+  return scratch.bytes();
 }
 
 uint32_t widest_input(const LayerSpec& layer) { return layer.ssm.inner; }
@@ -48,9 +60,8 @@ Status record(const Forward& f, const LayerSpec& layer, const LayerWeights& weig
               const LayerMemory& memory) {
   const SsmSpec& s = layer.ssm;
   const BlockWeights& w = weights.mixer;
-  ScratchRows rows(f.scratch.block, f.step.bucket);
-  const ops::Activations in = rows.take(2 * s.inner), x = rows.take(s.inner), select = rows.take(selected(s)),
-                         dt = rows.take(s.inner), y = rows.take(s.inner);
+  BlockScratch scratch(f.scratch.block, f.step.bucket);
+  const auto [in, x, select, dt, y, scan] = Layout(scratch, f.recorder.device().caps(), s, f.step.bucket);
   const LinearEpilogue plain{.x_scratch = f.scratch.converted, .tuning = f.tuning};
 
   LAHAR_TRY(record_linear(f.recorder, w.linears[kIn], normed, in, f.step, f.precision, "mamba in", plain));
@@ -84,7 +95,7 @@ Status record(const Forward& f, const LayerSpec& layer, const LayerWeights& weig
                                        .dt_bias = w.vectors[kDtBias],
                                        .slots = memory.mixer_state,
                                        .state_offset = ops::causal_conv_state_bytes(s.inner, s.conv),
-                                       .scratch = rows.rest(),
+                                       .scratch = scan,
                                        .step = f.step,
                                        .label = "mamba scan"}));
   LAHAR_TRY(ops::ssm_gate(f.recorder, {.order = ops::GateOrder::kGateAlone,

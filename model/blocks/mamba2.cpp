@@ -14,10 +14,20 @@ using namespace mamba2;
 
 uint32_t projected(const SsmSpec& s) { return s.inner + s.conv_channels() + s.heads; }
 
+struct Layout {
+  ops::Activations in, conv, y;
+  gpu::BufferRange scan;
+  Layout(BlockScratch& scratch, const gpu::Caps& caps, const SsmSpec& s, uint32_t rows)
+      : in(scratch.take(projected(s))),
+        conv(scratch.take(s.conv_channels())),
+        y(scratch.take(s.inner)),
+        scan(scratch.take_bytes(ops::ssm_scan_scratch_bytes(caps, rows, s.heads, s.head_dim(), s.state))) {}
+};
+
 uint64_t scratch_bytes(const gpu::Caps& caps, const ModelSpec&, const LayerSpec& layer, uint32_t rows) {
-  const SsmSpec& s = layer.ssm;
-  return scratch_rows_bytes(rows, projected(s), s.conv_channels(), s.inner) +
-         ops::ssm_scan_scratch_bytes(caps, rows, s.heads, s.head_dim(), s.state);
+  BlockScratch scratch({}, rows);
+  Layout(scratch, caps, layer.ssm, rows);
+  return scratch.bytes();
 }
 
 uint32_t widest_input(const LayerSpec& layer) { return layer.ssm.inner; }
@@ -33,8 +43,8 @@ Status record(const Forward& f, const LayerSpec& layer, const LayerWeights& weig
   const SsmSpec& s = layer.ssm;
   const BlockWeights& w = weights.mixer;
   const uint32_t bc = s.groups * s.state;
-  ScratchRows rows(f.scratch.block, f.step.bucket);
-  const ops::Activations in = rows.take(projected(s)), conv = rows.take(s.conv_channels()), y = rows.take(s.inner);
+  BlockScratch scratch(f.scratch.block, f.step.bucket);
+  const auto [in, conv, y, scan] = Layout(scratch, f.recorder.device().caps(), s, f.step.bucket);
 
   LAHAR_TRY(record_linear(f.recorder, w.linears[kIn], normed, in, f.step, f.precision, "mamba in",
                           {.scale = s.in_scale, .x_scratch = f.scratch.converted, .tuning = f.tuning}));
@@ -67,7 +77,7 @@ Status record(const Forward& f, const LayerSpec& layer, const LayerWeights& weig
                                        .dt_scale = s.dt_scale,
                                        .slots = memory.mixer_state,
                                        .state_offset = ops::causal_conv_state_bytes(s.conv_channels(), s.conv),
-                                       .scratch = rows.rest(),
+                                       .scratch = scan,
                                        .step = f.step,
                                        .label = "mamba scan"}));
   LAHAR_TRY(ops::ssm_gate(f.recorder, {.order = s.gate,

@@ -3,7 +3,7 @@
 #include <array>
 
 #include "blocks/linear.h"
-#include "blocks/scratch_planes.h"
+#include "blocks/block_scratch.h"
 #include "ops/activation.h"
 #include "ops/rwkv.h"
 #include "params_linear_attention.h"
