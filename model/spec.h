@@ -69,18 +69,19 @@ struct AttentionSpec {
   bool sinks = false;                              // a learned logit per head takes part in the softmax's sum
   // q is multiplied by 1 + temperature * ln(1 + floor((position + 1) / temperature_floor)); 0: not
   float temperature = 0, temperature_floor = 1;
-  int32_t rope = -1;                               // index in ModelSpec::ropes; -1: positions are not rotated
-  float alibi = 0;                                 // exponent of the last head's slope, times -1 (ALiBi); 0: none
-  float clamp = 0;                                 // q, k, v are clamped to [-clamp, clamp] after their bias; 0: not
-  bool keys_as_values = false;                     // v is k before its norm and RoPE
-  int32_t kv_source = -1;                          // an earlier layer whose keys and values these are; -1: its own
-  ops::QkNorm qk_norm = ops::QkNorm::kNone;        // before RoPE, or after it
+  int32_t rope = -1;                         // index in ModelSpec::ropes; -1: positions are not rotated
+  float alibi = 0;                           // exponent of the last head's slope, times -1 (ALiBi); 0: none
+  float clamp = 0;                           // q, k, v are clamped to [-clamp, clamp] after their bias; 0: not
+  bool keys_as_values = false;               // v is k before its norm and RoPE
+  int32_t kv_source = -1;                    // an earlier layer whose keys and values these are; -1: its own
+  ops::QkNorm qk_norm = ops::QkNorm::kNone;  // before RoPE, or after it
   ops::NormKind qk_norm_kind = ops::NormKind::kRms;
   bool qk_norm_weight = true, qk_norm_bias = false, qk_norm_after_rope = false;
   bool value_norm = false;  // RMSNorm of each head's v, without weights
   bool qkv_bias = false, output_bias = false;
   float output_scale = 1;  // of what kAttentionMamba2 adds to the residual stream
-  bool output_gate = false;  // the output is multiplied by the sigmoid of a gate, which q's projection gives behind each head
+  bool output_gate =
+      false;  // the output is multiplied by the sigmoid of a gate, which q's projection gives behind each head
 };
 
 struct FfnSpec {

@@ -8,7 +8,7 @@ namespace lahar {
 
 // What a layer keeps of the sequences.
 struct LayerMemory {
-  ops::KvRef kv;                          // attention's
+  ops::KvRef kv;                         // attention's
   ops::StateRef mixer_state, ffn_state;  // of recurrent blocks
 };
 

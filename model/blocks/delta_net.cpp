@@ -1,7 +1,7 @@
 #include "blocks/delta_net.h"
 
-#include "blocks/linear.h"
 #include "blocks/block_scratch.h"
+#include "blocks/linear.h"
 #include "ops/causal_conv.h"
 #include "ops/delta_net.h"
 

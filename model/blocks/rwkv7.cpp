@@ -2,8 +2,8 @@
 
 #include <array>
 
-#include "blocks/linear.h"
 #include "blocks/block_scratch.h"
+#include "blocks/linear.h"
 #include "ops/activation.h"
 #include "ops/rwkv.h"
 #include "params_linear_attention.h"

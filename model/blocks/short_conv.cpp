@@ -1,7 +1,7 @@
 #include "blocks/short_conv.h"
 
-#include "blocks/linear.h"
 #include "blocks/block_scratch.h"
+#include "blocks/linear.h"
 #include "ops/causal_conv.h"
 
 namespace lahar {

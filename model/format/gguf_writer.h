@@ -52,9 +52,9 @@ class GgufWriter {
   // producer with the wrong number of bytes), kUnsupported (an element type that GGUF does not have), those of producers and
   // the sink.
   Status write(const Sink& sink) const;
-  // Writes `path`.partial and renames it at the end: `path` is the whole file or untouched. `wrote`, where given, is told the
-  // size of each piece; false from it stops the work with kCancelled. Errors: as write(), kIo
-  // (also where the volume has too little room).
+  // Writes `path`.partial and renames it at the end: `path` is the whole file or untouched. `wrote`, where given, is told
+  // the size of each piece; false from it stops the work with kCancelled. Errors: as write(), kIo (also where the volume has
+  // too little room).
   Status write_file(const std::filesystem::path& path, const std::function<bool(uint64_t)>& wrote = {}) const;
 
  private:

@@ -14,8 +14,8 @@
 
 namespace lahar {
 
-// What can be asked for: "smol-135m", "llama3-1b", "llama3-8b", "qwen3-0.6b", "mixtral-small" (experts), and "F16", "Q4_K" and
-// every other type that a GGUF can hold and Lahar runs.
+// What can be asked for: "smol-135m", "llama3-1b", "llama3-8b", "qwen3-0.6b", "mixtral-small" (experts), and "F16", "Q4_K"
+// and every other type that a GGUF can hold and Lahar runs.
 std::vector<std::string_view> synth_shapes();
 std::vector<std::string_view> synth_formats();
 

@@ -15,7 +15,7 @@ struct InstanceState {
   std::atomic<uint64_t> messages{0};
   VkDebugUtilsMessengerEXT messenger = VK_NULL_HANDLE;
   bool borrowed = false;  // the VkInstance is an application's
-  bool labels = false;  // names and labels are handed to the driver and its tools
+  bool labels = false;    // names and labels are handed to the driver and its tools
 };
 
 struct Instance::State : InstanceState {};

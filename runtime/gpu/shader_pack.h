@@ -1,9 +1,11 @@
-// How the library keeps SPIR-V: words as numbers of variable length, seven bits a byte, the least first (most words are small
-// ids), compressed by zlib: less than a third of the space. The build packs (shaders/pack.cpp), Kernel unpacks.
+// How the library keeps SPIR-V: words as numbers of variable length, seven bits a byte, the least first (most words are
+// small ids), compressed by zlib: less than a third of the space. The build packs (shaders/pack.cpp), Kernel unpacks.
 //   packed:       number of bytes when unpacked, 4 of them, the least first; then zlib's stream of the numbers
 //   numbers:      number of words, the header's 5 words, then each instruction
 //   instruction:  opcode << 5 | n, where n is its number of words if below 32, else 0 and the number follows; its operands
 #pragma once
+
+#include <zlib.h>
 
 #include <cstddef>
 #include <cstdint>
@@ -11,14 +13,12 @@
 #include <span>
 #include <vector>
 
-#include <zlib.h>
-
 namespace lahar::gpu {
 
 namespace detail {
 
 constexpr size_t kSpirvHeaderWords = 5;
-constexpr size_t kSizeBytes = 4;         // in front of the stream
+constexpr size_t kSizeBytes = 4;       // in front of the stream
 constexpr uint64_t kMostRatio = 1032;  // that deflate reaches: a size that lies is found before memory is taken for it
 
 inline void put_number(std::vector<std::byte>& out, uint32_t v) {

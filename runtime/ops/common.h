@@ -29,7 +29,7 @@ struct Activations {
 struct StepRef {
   gpu::BufferRange state;  // params::StepState and its rows
   uint32_t bucket = 1;
-  uint32_t context = 0;  // no row has a kv_index at or above it; 0: nothing is known of them
+  uint32_t context = 0;                  // no row has a kv_index at or above it; 0: nothing is known of them
   uint32_t max_runs = params::kMaxRuns;  // StepState::n_runs is at most that
 };
 

@@ -50,7 +50,8 @@ const MatmulPathOps detail::kGemmInt8Ops{can, list, record};
 void detail::list_int8_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>& out) {
   for (const quant::WeightFormat format : kInt8Formats)
     if (const auto shader = int8_shader(caps, kFirst, format))
-      for (const uint32_t flags : {0u, params::kMatmulResidual, params::kMatmulExperts}) out.push_back(describe(*shader, flags, with_tile(kTile)));
+      for (const uint32_t flags : {0u, params::kMatmulResidual, params::kMatmulExperts})
+        out.push_back(describe(*shader, flags, with_tile(kTile)));
   if (const auto shader = int8_shader(caps, kFirst, quant::WeightFormat::kQ8_0))
     for (const uint32_t tile_n : {16u, 32u}) out.push_back(describe(*shader, 0, with_tile(tile_n)));
 }

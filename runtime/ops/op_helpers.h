@@ -76,8 +76,8 @@ inline uint32_t subgroups_for(const gpu::Caps& caps, uint32_t lanes, uint32_t mo
   return subgroups_of(caps, caps.subgroup_size, lanes, most);
 }
 
-// Workgroups over a row of `width` floats, 16 bytes an invocation. On a CPU a few groups that loop are enough: each costs more
-// than the 32 bytes that it would compute.
+// Workgroups over a row of `width` floats, 16 bytes an invocation. On a CPU a few groups that loop are enough: each costs
+// more than the 32 bytes that it would compute.
 inline uint32_t row_groups(const gpu::Caps& caps, const gpu::KernelDesc& desc, uint32_t width, uint32_t rows) {
   const uint32_t whole_row = ceil_div(ceil_div(width, 4), desc.constants.values()[0]);
   return std::min(caps.is_cpu() ? std::min(whole_row, ceil_div(8, rows)) : whole_row, caps.max_workgroup_count[0]);

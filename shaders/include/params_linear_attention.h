@@ -19,8 +19,8 @@ struct TokenShiftPush {
 LAHAR_SHARED_SIZE(TokenShiftPush, 112)
 
 struct Wkv4Push {
-  address_t k, v, r;  // fp32 [rows, width]
-  address_t y;        // fp32 [rows, width]
+  address_t k, v, r;       // fp32 [rows, width]
+  address_t y;             // fp32 [rows, width]
   address_t decay, first;  // fp32 [width]
   address_t step;
   StateAddress state;  // [numerator | denominator | exponent][width]
@@ -46,9 +46,9 @@ struct DeltaNetPush {
 LAHAR_SHARED_SIZE(DeltaNetPush, 112)
 
 struct GatedNormPush {
-  address_t x;     // fp32 [rows, heads * dim]
-  address_t gate;  // fp32 [rows, heads * dim]
-  address_t y;     // fp32 [rows, heads * dim]
+  address_t x;       // fp32 [rows, heads * dim]
+  address_t gate;    // fp32 [rows, heads * dim]
+  address_t y;       // fp32 [rows, heads * dim]
   address_t weight;  // fp32 [dim]
   address_t step;
   uint heads, dim;
@@ -67,9 +67,9 @@ const uint kRwkv7G = 5;
 const uint kRwkv7Planes = 6;
 
 struct Rwkv7Push {
-  address_t planes;      // fp32 [kRwkv7Planes][rows, heads * head_dim]
-  address_t v, v_first;  // fp32 [rows, heads * head_dim]
-  address_t y;           // fp32 [rows, heads * head_dim]
+  address_t planes;                // fp32 [kRwkv7Planes][rows, heads * head_dim]
+  address_t v, v_first;            // fp32 [rows, heads * head_dim]
+  address_t y;                     // fp32 [rows, heads * head_dim]
   address_t w0, a0, v0, k_k, k_a;  // fp32 [heads * head_dim]
   address_t step;
   StateAddress state;  // [heads][head_dim of v][head_dim of k]
@@ -81,8 +81,8 @@ struct Rwkv7Push {
 LAHAR_SHARED_SIZE(Rwkv7Push, 128)
 
 struct Rwkv7OutputPush {
-  address_t planes, v, v_first;  // as above
-  address_t y;                   // read and written
+  address_t planes, v, v_first;                 // as above
+  address_t y;                                  // read and written
   address_t a0, v0, k_a, r_k, norm, norm_bias;  // fp32 [heads * head_dim]
   address_t step;
   uint plane_floats;

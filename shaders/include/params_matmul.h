@@ -4,8 +4,9 @@
 #include "shared.h"
 LAHAR_SHARED_BEGIN
 
-// An RMS norm that is computed along with the products around it. The one before writes its rows times the norm's weight beside
-// its rows, and the sums of their squares in parts, one a workgroup; the one after multiplies its results by the norm's factor.
+// An RMS norm that is computed along with the products around it. The one before writes its rows times the norm's weight
+// beside its rows, and the sums of their squares in parts, one a workgroup; the one after multiplies its results by the
+// norm's factor.
 const uint kSquareParts = 1024;
 struct NormFold {
   address_t weight;    // fp32 [width]
@@ -99,11 +100,11 @@ LAHAR_SHARED_SIZE(LoopPush, 120)
 const uint kMatmulBias = 1;
 const uint kMatmulResidual = 2;
 const uint kMatmulSoftcap = 4;
-const uint kMatmulGather = 8;  // rows of x are named by StepState::logit_rows
-const uint kMatmulNormX = 32;  // x is NormFold::scaled of a norm that is folded in
-const uint kMatmulNormY = 64;  // the norm after y is folded in
-const uint kMatmulExperts = 2048;  // rows of x are grouped by expert (matmul/experts.glsl)
-const uint kMatmulTail = 16;   // cols is no multiple of what one load covers
+const uint kMatmulGather = 8;       // rows of x are named by StepState::logit_rows
+const uint kMatmulNormX = 32;       // x is NormFold::scaled of a norm that is folded in
+const uint kMatmulNormY = 64;       // the norm after y is folded in
+const uint kMatmulExperts = 2048;   // rows of x are grouped by expert (matmul/experts.glsl)
+const uint kMatmulTail = 16;        // cols is no multiple of what one load covers
 const uint kMatmulHalfRows = 1024;  // x is given as fp16 rows (params_x_rows.h)
 
 struct EmbedPush {

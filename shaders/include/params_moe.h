@@ -15,10 +15,10 @@ const uint kRouteUses = 4;
 const uint kRouteSumOfTwo = 8;  // how groups are ranked
 
 struct MoeRoutePush {
-  address_t logits;  // fp32 rows
-  address_t bias;    // fp32 [experts]
+  address_t logits;        // fp32 rows
+  address_t bias;          // fp32 [experts]
   address_t ids, weights;  // [bucket][chosen]
-  address_t uses;    // uint [experts]
+  address_t uses;          // uint [experts]
   address_t step;
   uint experts, chosen;
   uint groups, groups_chosen;
@@ -31,8 +31,8 @@ struct MoeRoutePush {
 LAHAR_SHARED_SIZE(MoeRoutePush, 88)
 
 // Bits of the kernels' FLAGS constant, beside kMatmulTail.
-const uint kMoeDown = 1;       // the down projection and the sum over the chosen experts
-const uint kMoeGated = 2;      // never with kMoeDown
+const uint kMoeDown = 1;   // the down projection and the sum over the chosen experts
+const uint kMoeGated = 2;  // never with kMoeDown
 const uint kMoeBias = 4;
 const uint kMoeClamp = 8;      // gpt-oss' activation: factor is its clamp
 const uint kMoeWeighted = 32;  // the expert's weight scales its input
@@ -74,8 +74,8 @@ struct MoeLoopPush {
 };
 LAHAR_SHARED_SIZE(MoeLoopPush, 120)
 
-// Pairs (row, choice) sorted by expert, of the same expert by number; and tiles of neighbours among them that share an expert,
-// for two products that may cut them differently.
+// Pairs (row, choice) sorted by expert, of the same expert by number; and tiles of neighbours among them that share an
+// expert, for two products that may cut them differently.
 struct MoeTile {
   uint expert;
   uint first, end;  // in the sorted list
@@ -88,13 +88,13 @@ LAHAR_SHARED_SIZE(MoeTile, 16)
 const uint kMoeTilesHeader = 16;
 
 struct MoeSortPush {
-  address_t ids;     // [bucket][chosen]
+  address_t ids;  // [bucket][chosen]
   address_t step;
   address_t counts;  // uint [experts]: pairs of each
   address_t sorted;  // uint [bucket * chosen]
   address_t tiles0, tiles1;
-  address_t pairs;   // StepState, of which n_rows becomes the number of pairs
-  uint tile0, tile1;  // pairs in a tile
+  address_t pairs;        // StepState, of which n_rows becomes the number of pairs
+  uint tile0, tile1;      // pairs in a tile
   uint groups0, groups1;  // y counts of the indirect dispatches
   uint bucket, chosen, experts;
   uint reserved;

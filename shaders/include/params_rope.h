@@ -9,10 +9,10 @@ const uint kQkNormLayer = 1;      // LayerNorm, else RMSNorm
 const uint kQkNormBias = 2;       // biases lie behind the weights
 const uint kQkNormAfterRope = 4;  // weights (and biases) come after the rotation
 const uint kQkNormNoWeight = 8;
-const uint kValueNorm = 16;       // RMSNorm of each head's v, without weights
-const uint kClampQkv = 32;        // to [-clamp, clamp], before the norm
-const uint kQueryAlone = 64;      // there is no k and v
-const uint kTemperature = 128;    // q *= 1 + temperature * ln(1 + floor((position + 1) / temperature_floor))
+const uint kValueNorm = 16;     // RMSNorm of each head's v, without weights
+const uint kClampQkv = 32;      // to [-clamp, clamp], before the norm
+const uint kQueryAlone = 64;    // there is no k and v
+const uint kTemperature = 128;  // q *= 1 + temperature * ln(1 + floor((position + 1) / temperature_floor))
 
 struct RopeKvPush {
   address_t qkv, q;          // fp32 rows

@@ -5,10 +5,10 @@
 LAHAR_SHARED_BEGIN
 
 struct RotateKeysPush {
-  address_t source, target;  // pages
-  address_t frequencies;     // fp32 [rope_dims / 2]
+  address_t source, target;         // pages
+  address_t frequencies;            // fp32 [rope_dims / 2]
   uint layer_offset, value_offset;  // as in KvAddress
-  uint delta;  // positions
+  uint delta;                       // positions
   uint reserved;
 };
 LAHAR_SHARED_SIZE(RotateKeysPush, 40)

@@ -21,7 +21,7 @@ struct SsmScanPush {
   address_t x, y, b, c, dt;  // fp32 rows, each at its first column; y of kSsmEnds: times [chunks][heads]
   address_t a, d, dt_bias;   // fp32 [heads] or [heads, state], [heads], [heads]
   address_t step;
-  StateAddress state;        // of chunks: a slot each
+  StateAddress state;                             // of chunks: a slot each
   uint x_stride, y_stride, bc_stride, dt_stride;  // floats
   float dt_min, dt_max, dt_scale;
   uint reserved;
@@ -29,9 +29,9 @@ struct SsmScanPush {
 LAHAR_SHARED_SIZE(SsmScanPush, 128)
 
 struct SsmChunksPush {
-  address_t a;          // as the scan's
-  address_t times;      // fp32 [chunks][heads]
-  address_t ends;       // [chunks] states, end_bytes apart
+  address_t a;      // as the scan's
+  address_t times;  // fp32 [chunks][heads]
+  address_t ends;   // [chunks] states, end_bytes apart
   address_t end_bytes;
   address_t step;
   StateAddress state;

@@ -1,5 +1,5 @@
-// Rows of activations converted for matrix units and integer dot products, by matmul/rows.comp or by the kernel that makes them.
-// C++ and GLSL share it. `blocks` is ceil(columns / 32); columns past the last are zero.
+// Rows of activations converted for matrix units and integer dot products, by matmul/rows.comp or by the kernel that makes
+// them. C++ and GLSL share it. `blocks` is ceil(columns / 32); columns past the last are zero.
 //   int8:  32 * blocks int8, then for each block {float scale, int16 sums of the quants of its two halves}
 //   half:  32 * blocks fp16, then {float: what the values are to be multiplied with}
 #ifndef LAHAR_PARAMS_X_ROWS_H

@@ -119,8 +119,8 @@ LAHAR_SHARED_SIZE(SampleRecord, 16)
 // Where keys and values lie. A page holds kPageTokens tokens of every layer:
 //   page: [layer][K | V | scales]; K and V [kv_head][token][dim] in the cache's type, scales [kv_head][K | V][token]
 // `layer_offset` is the byte in a page where this layer's K begins, `value_offset` where its V begins; the scales follow V,
-// which is as large as K. Where values are dims of the keys there is no V: [K | scales], scales at `value_offset`, [kv_head][token].
-// Page p lies at segments[p / pages_per_segment] + (p % pages_per_segment) * page_bytes.
+// which is as large as K. Where values are dims of the keys there is no V: [K | scales], scales at `value_offset`,
+// [kv_head][token]. Page p lies at segments[p / pages_per_segment] + (p % pages_per_segment) * page_bytes.
 struct KvAddress {
   address_t segments;  // of uint64_t bases
   address_t pages;     // of uint page_table[slot][pages_per_slot]

@@ -82,7 +82,8 @@ TEST(StateSlots, EverySlotHoldsWhatIsSaidOfIt) {
     StateSlots slots(count, count == 6 ? 3 : 2);
     std::map<StateId, uint32_t> device;
     for (int i = 0; i < 2000; ++i) {
-      if (random() % 9 == 0) slots.rewind(slots.longest(slots.position() - std::min(slots.position(), static_cast<uint32_t>(random() % 700))));
+      if (random() % 9 == 0)
+        slots.rewind(slots.longest(slots.position() - std::min(slots.position(), static_cast<uint32_t>(random() % 700))));
       const uint32_t before = slots.position();
       const uint32_t rows = 1 + static_cast<uint32_t>(random() % (random() % 3 == 0 ? 300 : 1));
       const auto step = slots.advance(rows);

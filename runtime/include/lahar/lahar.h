@@ -227,8 +227,8 @@ typedef struct lahar_engine_options {
 typedef struct lahar_memory_plan {
   size_t size;
   uint64_t weights_bytes, kv_bytes, scratch_bytes; /* kv_bytes: with the states of recurrent layers */
-  uint64_t available_bytes; /* that the device can still give */
-  uint32_t context;         /* tokens, as it would be opened */
+  uint64_t available_bytes;                        /* that the device can still give */
+  uint32_t context;                                /* tokens, as it would be opened */
   int fits;
 } lahar_memory_plan;
 

@@ -83,9 +83,9 @@ struct EngineOptions {
   std::function<bool(uint64_t done, uint64_t total)> progress;  // false cancels
   Kv kv = Kv::kDefault;
   uint32_t streaming_sinks = 0, streaming_window = 0;  // tokens; see lahar_engine_options
-  const lahar_vulkan_device* vulkan = nullptr;  // the application's own, instead of `device`
-  uint32_t alternatives = 0;                    // told with each token; at most LAHAR_MOST_ALTERNATIVES
-  float time_slice = 0;                         // milliseconds; see Engine::set_time_slice
+  const lahar_vulkan_device* vulkan = nullptr;         // the application's own, instead of `device`
+  uint32_t alternatives = 0;                           // told with each token; at most LAHAR_MOST_ALTERNATIVES
+  float time_slice = 0;                                // milliseconds; see Engine::set_time_slice
 };
 
 struct MemoryPlan {
