@@ -111,6 +111,7 @@ void take_keys(State& s) {
   const ImGuiIO& io = ImGui::GetIO();
   if (ImGui::IsKeyPressed(ImGuiKey_Escape, false) && s.session.generating()) s.stop();
   if (io.KeyCtrl && ImGui::IsKeyPressed(ImGuiKey_L, false)) s.clear();
+  if (io.KeyCtrl && ImGui::IsKeyPressed(ImGuiKey_S, false)) s.save(s.file_path);
 }
 
 }  // namespace
@@ -131,6 +132,26 @@ void draw_app(State& s) {
   if (size.x >= em * 62 && size.y >= em * 42) draw_side_by_side(s);
   else draw_as_tabs(s);
   ImGui::End();
+}
+
+bool draw_frame(State& s, ImGuiLayer& layer, FrameTime time, float scale) {
+  s.update(time.now, time.last);
+  s.window_bytes = layer.memory_bytes();
+  for (const Node* node : s.conversation.path()) layer.fonts.need(node->content);
+  layer.fonts.need(s.input);
+  layer.begin(s.settings.dark, scale * s.settings.zoom);
+  ImGui::NewFrame();
+  draw_app(s);
+  return layer.draw();
+}
+
+std::string window_title(const State& s) {
+  const LoadProgress progress = s.session.progress();
+  std::string title = "Lahar: " + (progress.loading      ? "loading " + model_name(progress.path)
+                                   : s.loaded != nullptr ? model_name(s.loaded->path)
+                                                         : "no model");
+  if (s.streaming != nullptr) title += ", writing";
+  return title;
 }
 
 void drop_files(State& s, const std::vector<std::string>& paths) {

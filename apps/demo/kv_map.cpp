@@ -8,7 +8,7 @@
 namespace lahar::demo {
 namespace {
 
-constexpr double kFade = 1.5, kAge = 20;  // seconds
+constexpr double kAge = 20;  // seconds
 
 void draw_layer_choice(State& s) {
   const Loaded& loaded = *s.loaded;
@@ -54,7 +54,7 @@ void draw_grid(State& s, uint32_t tokens) {
     const ImVec2 max{min.x + cell - gap, min.y + cell - gap};
     draw->AddRectFilled(min, max, s.colors().fill);
     if (c.page.sequence < 0) {
-      const auto left = static_cast<float>(1 - (s.now - c.freed) / kFade);
+      const auto left = static_cast<float>(1 - (s.now - c.freed) / KvCell::kFade);
       if (left > 0) draw->AddRectFilled(min, max, faded(s.colors().error, left * 0.8f));
       continue;
     }

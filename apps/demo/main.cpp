@@ -1,7 +1,9 @@
 // lahar-demo: a chat that shows what goes on inside the engine, drawn on the device that the model runs on.
 #include <CLI/CLI.hpp>
+#include <chrono>
 #include <cstdio>
 #include <filesystem>
+#include <thread>
 
 #include "demo/stage.h"
 #include "demo/window.h"
@@ -38,10 +40,13 @@ class Clip {
       stage_.state.send();
       while (stage_.session.generating() && replied_tokens() == 0) shoot();
     }
+    const auto start = std::chrono::steady_clock::now();
     for (int i = 0; i < options_.frames; ++i) {
       const bool streaming = stage_.session.generating();
       const float took = shoot();
-      if (streaming) streaming_.add(took);
+      if (!streaming) continue;
+      streaming_.add(took);
+      streamed_seconds_ = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     }
     if (!options_.screenshot.empty() && !stage_.image.write_png(options_.screenshot)) {
       std::fprintf(stderr, "lahar-demo: cannot write %s\n", options_.screenshot.c_str());
@@ -53,6 +58,7 @@ class Clip {
 
  private:
   static constexpr int kIdleFrames = 60;
+  static constexpr std::chrono::microseconds kBeat{16667};
 
   bool wait_for_model() {
     while (stage_.state.loaded == nullptr) {
@@ -67,8 +73,10 @@ class Clip {
     const Node* last = stage_.state.conversation.last();
     return last != nullptr && last->role == "assistant" ? last->tokens.size() : 0;
   }
-  // Draws a frame and, where a clip is recorded, keeps it. Milliseconds.
+  // Draws a frame in the beat of a display and, where a clip is recorded, keeps it. Milliseconds of drawing.
   float shoot() {
+    std::this_thread::sleep_until(due_);
+    due_ = std::chrono::steady_clock::now() + kBeat;
     const double seconds = stage_.frame();
     if (!options_.record.empty()) {
       char name[32];
@@ -80,14 +88,19 @@ class Clip {
   void report() const {
     if (options_.window.prompt.empty()) return;
     std::printf(
-        "%s, time slice %.1f ms: frames take %.1f ms (95 of 100 at most %.1f) while tokens stream, %.1f (%.1f) without\n",
-        stage_.gpu.name.c_str(), stage_.state.settings.time_slice, streaming_.quantile(0.5), streaming_.quantile(0.95),
-        idle_.quantile(0.5), idle_.quantile(0.95));
+        "%s, %d x %d, time slice %.1f ms: frames take %.1f ms (95 of 100 at most %.1f) while tokens stream, %.1f a second; "
+        "%.1f ms (%.1f) without\n",
+        stage_.gpu.name.c_str(), options_.window.width, options_.window.height, stage_.state.settings.time_slice,
+        streaming_.quantile(0.5), streaming_.quantile(0.95),
+        streamed_seconds_ > 0 ? static_cast<double>(replied_tokens()) / streamed_seconds_ : 0, idle_.quantile(0.5),
+        idle_.quantile(0.95));
   }
 
   const Options& options_;
   Stage stage_;
   Series idle_{1000}, streaming_{1000};
+  double streamed_seconds_ = 0;  // since the first token
+  std::chrono::steady_clock::time_point due_{};
   int shot_ = 0;
 };
 

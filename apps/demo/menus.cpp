@@ -86,7 +86,7 @@ void draw_conversation_menu(State& s) {
   ImGui::Separator();
   ImGui::SetNextItemWidth(menu_width());
   ImGui::InputText("##file", &path);
-  if (ImGui::Button("Save") && !path.empty()) {
+  if (ImGui::Button("Save  (Ctrl-S)") && !path.empty()) {
     s.save(path);
     ImGui::CloseCurrentPopup();
   }

@@ -85,6 +85,7 @@ void Offscreen::resize(uint32_t width, uint32_t height) {
 }
 
 void Offscreen::make_image() {
+  if (width_ == 0 || height_ == 0) return;
   const VkDevice device = gpu_.device;
   VkImageCreateInfo image{VK_STRUCTURE_TYPE_IMAGE_CREATE_INFO};
   image.imageType = VK_IMAGE_TYPE_2D;
@@ -134,9 +135,12 @@ void Offscreen::destroy_image() {
   vkFreeMemory(gpu_.device, image_memory_, nullptr);
   vkDestroyBuffer(gpu_.device, buffer_, nullptr);
   vkFreeMemory(gpu_.device, buffer_memory_, nullptr);
+  framebuffer_ = VK_NULL_HANDLE, view_ = VK_NULL_HANDLE, image_ = VK_NULL_HANDLE, buffer_ = VK_NULL_HANDLE;
+  image_memory_ = buffer_memory_ = VK_NULL_HANDLE;
 }
 
 bool Offscreen::draw(const std::function<void(VkCommandBuffer)>& record) {
+  if (width_ == 0 || height_ == 0) return false;
   VkCommandBufferBeginInfo begin{VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO};
   begin.flags = VK_COMMAND_BUFFER_USAGE_ONE_TIME_SUBMIT_BIT;
   check_vk(vkBeginCommandBuffer(commands_, &begin), "vkBeginCommandBuffer");

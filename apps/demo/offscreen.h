@@ -18,7 +18,7 @@ class Offscreen : public Canvas {
   uint64_t memory_bytes() const override { return 2 * uint64_t{width_} * height_ * 4; }
   bool draw(const std::function<void(VkCommandBuffer)>& record) override;  // and waits until it is done
 
-  void resize(uint32_t width, uint32_t height);
+  void resize(uint32_t width, uint32_t height);  // 0, 0: nothing is drawn, as in a window that is minimised
   uint32_t width() const { return width_; }
   uint32_t height() const { return height_; }
   std::vector<uint8_t> pixels() const;  // RGBA, of the last frame

@@ -14,7 +14,7 @@ Stage::Stage(std::shared_ptr<Runtime> runtime, const StageOptions& options)
       state(session),
       options_(options),
       start_(std::chrono::steady_clock::now()),
-      last_(start_) {
+      last_begin_(start_) {
   state.settings.dark = options.dark;
   state.settings.time_slice = options.time_slice;
   state.models = ModelList(options.list_file);
@@ -24,20 +24,13 @@ void Stage::resize(uint32_t width, uint32_t height) { image.resize(width, height
 
 double Stage::frame() {
   const auto begin = std::chrono::steady_clock::now();
-  const double took = std::chrono::duration<double>(begin - last_).count();
-  last_ = begin;
   ImGuiIO& io = ImGui::GetIO();
   io.DisplaySize = {static_cast<float>(image.width()), static_cast<float>(image.height())};
-  io.DeltaTime = std::max(static_cast<float>(took), 1e-4f);
-  state.update(std::chrono::duration<double>(begin - start_).count(), took);
-  state.window_bytes = layer.memory_bytes();
-  for (const Node* node : state.conversation.path()) layer.fonts.need(node->content);
-  layer.fonts.need(state.input);
-  layer.begin(state.settings.dark, options_.scale * state.settings.zoom);
-  ImGui::NewFrame();
-  draw_app(state);
-  layer.draw();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  io.DeltaTime = std::max(std::chrono::duration<float>(begin - last_begin_).count(), 1e-4f);
+  last_begin_ = begin;
+  draw_frame(state, layer, {std::chrono::duration<double>(begin - start_).count(), took_}, options_.scale);
+  took_ = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  return took_;
 }
 
 }  // namespace lahar::demo

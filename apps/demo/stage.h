@@ -39,7 +39,8 @@ class Stage {
 
  private:
   StageOptions options_;
-  std::chrono::steady_clock::time_point start_, last_;
+  std::chrono::steady_clock::time_point start_, last_begin_;
+  double took_ = 0;  // the last frame
 };
 
 }  // namespace lahar::demo

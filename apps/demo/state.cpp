@@ -176,7 +176,7 @@ void State::follow_pages() {
   for (size_t i = 0; i < current.size(); ++i) {
     KvCell& cell = pages[i];
     const bool was_used = cell.page.sequence >= 0, used = current[i].sequence >= 0;
-    if (was_used && !used) cell.freed = now;
+    if (was_used && !used) cell.freed = freed_at_ = now;
     if (used && (!was_used || cell.page.tokens != current[i].tokens || cell.page.index != current[i].index))
       cell.changed = now;
     cell.page = current[i];

@@ -27,6 +27,7 @@ struct Settings {
 };
 
 struct KvCell {
+  static constexpr double kFade = 1.5;  // seconds that a freed page is still seen
   lahar_kv_page page{-1, 0, 0};
   double changed = -10, freed = -10;  // when; seconds of the interface's clock
 };
@@ -90,6 +91,9 @@ struct State {
   void save(const std::string& path);
   void open_conversation(const std::string& path);
 
+  // Whether something on the screen moves by itself.
+  bool moving() const { return session.busy() || now - freed_at_ < KvCell::kFade; }
+
   // Takes in what the session tells, and what is measured. Once a frame.
   void update(double now_seconds, double frame_seconds);
 
@@ -98,7 +102,7 @@ struct State {
   void measure(double frame_seconds);
   void follow_pages();
   void follow_trace();
-  double measured_at_ = -1, cpu_at_ = -1, cpu_used_ = 0, asked_trace_at_ = -1;
+  double measured_at_ = -1, cpu_at_ = -1, cpu_used_ = 0, asked_trace_at_ = -1, freed_at_ = -10;
 };
 
 // The panels. Each fills the child window that it is called in.

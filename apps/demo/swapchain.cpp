@@ -142,8 +142,10 @@ bool Swapchain::draw(const std::function<void(VkCommandBuffer)>& record) {
   const Work& work = work_[next_];
   check_vk(vkWaitForFences(gpu_.device, 1, &work.done, VK_TRUE, UINT64_MAX), "vkWaitForFences");
   uint32_t index = 0;
+  // Not for ever: a compositor may keep the images of a window that nobody sees.
   const VkResult acquired =
-      vkAcquireNextImageKHR(gpu_.device, swapchain_, UINT64_MAX, work.acquired, VK_NULL_HANDLE, &index);
+      vkAcquireNextImageKHR(gpu_.device, swapchain_, kLongestWait, work.acquired, VK_NULL_HANDLE, &index);
+  if (acquired == VK_TIMEOUT || acquired == VK_NOT_READY) return false;
   if (acquired == VK_ERROR_OUT_OF_DATE_KHR) {
     stale_ = true;
     return false;

@@ -21,6 +21,7 @@ class Swapchain : public Canvas {
 
  private:
   static constexpr size_t kUnderWay = 2;
+  static constexpr uint64_t kLongestWait = 200'000'000;  // nanoseconds
   struct Image {
     VkImageView view = VK_NULL_HANDLE;
     VkFramebuffer framebuffer = VK_NULL_HANDLE;

@@ -5,7 +5,6 @@
 #include <backends/imgui_impl_glfw.h>
 
 #include <algorithm>
-#include <chrono>
 
 #include "demo/app.h"
 #include "demo/imgui_layer.h"
@@ -14,7 +13,9 @@
 namespace lahar::demo {
 namespace {
 
-constexpr double kIdleFrame = 1.0 / 30;  // seconds between frames while nothing moves
+// Seconds between frames: while something moves (a little less than a frame of 60 Hz, so that the display's own beat
+// decides), while nothing does, and for how long an event is followed by frames of the first kind.
+constexpr double kFrame = 1.0 / 65, kIdleFrame = 0.1, kAfterEvent = 0.3;
 
 struct Glfw {
   Glfw() {
@@ -62,6 +63,31 @@ float scale_of(GLFWwindow* window, const WindowOptions& options) {
   return std::clamp(x, 0.5f, 4.0f);
 }
 
+// Nothing of it can be seen. Without a window manager a window that is taken away is not iconified, only not mapped.
+bool hidden(GLFWwindow* window) {
+  return glfwGetWindowAttrib(window, GLFW_ICONIFIED) == GLFW_TRUE || glfwGetWindowAttrib(window, GLFW_VISIBLE) == GLFW_FALSE;
+}
+
+// Takes events in until a frame is due.
+class Pace {
+ public:
+  void wait(bool moving) {
+    for (;;) {
+      const double now = glfwGetTime();
+      const double due = last_ + (moving || now < event_ + kAfterEvent ? kFrame : kIdleFrame);
+      if (now >= due) break;
+      glfwWaitEventsTimeout(due - now);
+      const double after = glfwGetTime();
+      if (after < due) event_ = after;
+    }
+    glfwPollEvents();
+    last_ = glfwGetTime();
+  }
+
+ private:
+  double last_ = 0, event_ = 0;
+};
+
 }  // namespace
 
 void run_window(std::shared_ptr<Runtime> runtime, const WindowOptions& options) {
@@ -70,7 +96,7 @@ void run_window(std::shared_ptr<Runtime> runtime, const WindowOptions& options) 
   GpuContext gpu(*runtime, {surface_extensions(), options.device, true, options.validation});
   Swapchain canvas(gpu, make_surface(gpu.instance, window.get()), [&window]() -> VkExtent2D {
     int width = 0, height = 0;
-    glfwGetFramebufferSize(window.get(), &width, &height);
+    if (!hidden(window.get())) glfwGetFramebufferSize(window.get(), &width, &height);
     return {static_cast<uint32_t>(width), static_cast<uint32_t>(height)};
   });
   ImGuiLayer layer(gpu, canvas);
@@ -87,23 +113,19 @@ void run_window(std::shared_ptr<Runtime> runtime, const WindowOptions& options) 
   const PlatformLayer platform(window.get());
   session.load(options.model);
 
-  using Clock = std::chrono::steady_clock;
-  const auto start = Clock::now();
+  Pace pace;
+  std::string title;
   double frame_seconds = 0;
   while (glfwWindowShouldClose(window.get()) == GLFW_FALSE) {
-    if (session.busy()) glfwPollEvents();
-    else glfwWaitEventsTimeout(kIdleFrame);
-    const auto begin = Clock::now();
-    state.update(std::chrono::duration<double>(begin - start).count(), frame_seconds);
-    state.window_bytes = layer.memory_bytes();
-    for (const Node* node : state.conversation.path()) layer.fonts.need(node->content);
-    layer.fonts.need(state.input);
+    pace.wait(state.moving());
+    const double begin = glfwGetTime();
     ImGui_ImplGlfw_NewFrame();
-    layer.begin(state.settings.dark, scale_of(window.get(), options) * state.settings.zoom);
-    ImGui::NewFrame();
-    draw_app(state);
-    if (!layer.draw()) glfwWaitEventsTimeout(kIdleFrame);  // minimised
-    frame_seconds = std::chrono::duration<double>(Clock::now() - begin).count();
+    draw_frame(state, layer, {begin, frame_seconds}, scale_of(window.get(), options));
+    if (std::string now = window_title(state); now != title) {
+      title = std::move(now);
+      glfwSetWindowTitle(window.get(), title.c_str());
+    }
+    frame_seconds = glfwGetTime() - begin;
   }
 }
 
