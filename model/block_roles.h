@@ -39,6 +39,7 @@ struct ExpertMatrixRole {
   bool bias = false;
   bool transposed = false;   // [experts, cols, rows], or [cols, rows] each
   bool scaled = false;       // a GGUF's factor of every expert (".scale") counts
+  std::string factors;       // a tensor of factors, one an expert, in full; empty: none
   std::vector<RowRun> runs;  // as MatrixRole's
 };
 

@@ -1,9 +1,9 @@
 #include "expert_tensors.h"
 
 #include <cmath>
-#include <cstring>
 
 #include "packed_weights.h"
+#include "tensor_values.h"
 
 namespace lahar {
 namespace {
@@ -110,7 +110,8 @@ Status ExpertResolver::add_stacked(const ExpertMatrixRole& role, const std::stri
     return Error{ErrorCode::kFormat, source_.name() + ": tensor '" + scales->name + "': expected " +
                                          std::to_string(experts_) + " experts, found shape " + scales->shape.to_string()};
   const TensorView* factors = role.scaled && source_.gguf() != nullptr ? find(name + ".scale") : nullptr;
-  if (factors != nullptr && (factors->dtype != DType::kF32 || factors->shape != Shape{experts_}))
+  if (!role.factors.empty() && (factors = find(prefix_ + role.factors)) == nullptr) return missing(prefix_ + role.factors);
+  if (factors != nullptr && (factors->shape != Shape{experts_} || !float_at(*factors, 0)))
     return wrong_shape(*factors, Shape{experts_});
   for (uint32_t e = 0; e < experts_; ++e) {
     MatrixPiece piece;
@@ -121,7 +122,7 @@ Status ExpertResolver::add_stacked(const ExpertMatrixRole& role, const std::stri
     piece.cols = role.cols;
     piece.transposed = role.transposed;
     piece.runs.push_back({0, role.rows});
-    if (factors != nullptr) std::memcpy(&piece.scale, factors->data.data() + e * sizeof(float), sizeof(float));
+    if (factors != nullptr) piece.scale = float_at(*factors, e).value_or(NAN);
     if (!std::isfinite(piece.scale))
       return Error{ErrorCode::kFormat, source_.name() + ": tensor '" + factors->name + "': a scale is not finite"};
     append(role, std::move(piece), out_.experts[e].*member);

@@ -32,6 +32,7 @@ struct RopeConfig {
   double factor = 1;              // of the context, for every scaling but kNone
   uint32_t trained_context = 0;   // the context length of the model, for kDynamicNtk
   uint32_t original_context = 0;  // before the scaling, for kYarn, kLlama3, kLongRope
+  double turning = 1;             // part of the pairs that turn at all, the first ones (Gemma 4)
   double attention_factor = 0;    // 0: what the scaling derives; else the magnitude itself
   double beta_fast = 32, beta_slow = 1, mscale = 0, mscale_all_dim = 0;  // kYarn
   bool truncate = true;                                                  // kYarn: whole dims bound the ramp
@@ -103,7 +104,8 @@ enum class Mixer { kNone, kAttention, kMla, kMamba, kMamba2, kAttentionMamba2, k
 // Keys and values are all that is kept.
 constexpr bool is_attention(Mixer mixer) { return mixer == Mixer::kAttention || mixer == Mixer::kMla; }
 
-enum class FfnKind { kNone, kDense, kExperts, kRwkv4, kRwkv7 };
+// kDenseAndExperts: a dense block and one of experts side by side, with norms of their own (blocks/dense_and_experts.h).
+enum class FfnKind { kNone, kDense, kExperts, kDenseAndExperts, kRwkv4, kRwkv7 };
 
 // Sequential:  x += m * post_a(attn(pre_a(x)));   x += m * post_f(ffn(pre_f(x)))
 // Parallel:    x += m * (attn(pre_a(x)) + ffn(pre_f(x))); with shared_norm the ffn reads pre_a(x).
@@ -118,12 +120,13 @@ struct LayerSpec {
   DeltaNetSpec delta_net;
   RwkvSpec rwkv;
   ShortConvSpec short_conv;
-  FfnSpec ffn;  // kDense
-  MoeSpec moe;  // kExperts
+  FfnSpec ffn;  // kDense, kDenseAndExperts
+  MoeSpec moe;  // kExperts, kDenseAndExperts
   bool pre_attention_norm = true, post_attention_norm = false, pre_ffn_norm = true, post_ffn_norm = false;
   bool parallel = false;     // post norms are absent then
   bool shared_norm = false;  // only with parallel; pre_ffn_norm is false then
   float residual_multiplier = 1;
+  float end_scale = 1;  // factor of x behind the layer; others than 1 need post_ffn_norm or inputs of the layer's own
 };
 
 // What the model's makers advise; what is missing was not said.

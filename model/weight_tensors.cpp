@@ -329,7 +329,7 @@ Result<LayerTensors> Resolver::layer(size_t index) const {
     LAHAR_ASSIGN(*norm_tensors, norm(prefix + std::string(name)));
   }
   if (spec.mixer == Mixer::kAttention || spec.mixer == Mixer::kAttentionMamba2) LAHAR_TRY(qkv(prefix, spec, out));
-  if (spec.ffn_kind == FfnKind::kDense) LAHAR_TRY(ffn(prefix, spec.ffn, out));
+  if (spec.ffn_kind == FfnKind::kDense || spec.ffn_kind == FfnKind::kDenseAndExperts) LAHAR_TRY(ffn(prefix, spec.ffn, out));
   if (architecture_.roles != nullptr) {
     const LayerRoles roles = architecture_.roles(spec_, static_cast<uint32_t>(index), source_);
     LAHAR_ASSIGN(out.mixer, block(prefix, roles.mixer));

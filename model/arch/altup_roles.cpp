@@ -76,13 +76,16 @@ BlockRoles altup_extra_roles(const ModelSpec& spec, const ModelSource& source) {
   return roles;
 }
 
+const TensorView* find_below_roots(const ModelSource& source, std::string_view name) {
+  for (const char* root : {"", "model.", "language_model.model.", "model.language_model.", "language_model."})
+    if (const TensorView* found = source.find_tensor(root + std::string(name)); found != nullptr) return found;
+  return nullptr;
+}
+
 uint32_t table_rows(const ModelSource& source, std::string_view name) {
-  for (const char* root : {"", "model.", "language_model.model.", "model.language_model.", "language_model."}) {
-    const TensorView* table = source.find_tensor(root + std::string(name) + ".weight");
-    if (table != nullptr && table->shape.rank() == 2 && table->shape[0] <= kMaxVocabulary)
-      return static_cast<uint32_t>(table->shape[0]);
-  }
-  return 0;
+  const TensorView* table = find_below_roots(source, std::string(name) + ".weight");
+  const bool fits = table != nullptr && table->shape.rank() == 2 && table->shape[0] <= kMaxVocabulary;
+  return fits ? static_cast<uint32_t>(table->shape[0]) : 0;
 }
 
 }  // namespace lahar::arch

@@ -59,7 +59,7 @@ const Architecture* find_architecture(std::string_view name, bool gguf);
 TensorLayout tensor_layout(const Architecture& architecture, const ModelSpec& spec, bool gguf);
 
 // One file each.
-extern const Architecture kGemma3n, kLfm2, kLfm2Moe, kQwen35, kQwen35Moe, kQwen3Next, kRwkv4, kRwkv7;
+extern const Architecture kGemma3n, kGemma4, kLfm2, kLfm2Moe, kQwen35, kQwen35Moe, kQwen3Next, kRwkv4, kRwkv7;
 extern const Architecture kErnie45Moe, kGlm4Moe, kGptOss, kGraniteMoe, kLlama4, kMiniMaxM2, kMixtral, kOlmoe, kQwen2Moe,
     kQwen3Moe;
 extern const Architecture kBloom, kCohere, kCohere2, kDeepSeekV2, kDeepSeekV3, kErnie45, kExaone4, kFalcon, kGemma2, kGemma3,

@@ -45,9 +45,11 @@ struct RopeOptions {
       0;                        // what config.json's own key defaults to, before the one inside rope_parameters; 0: nothing
   bool plain = false;           // no scaling, whatever is configured (GGUF: of sliding layers)
   std::string_view layer_type;  // of a nested rope_parameters; empty: the one of all layers
-  Key gguf_base{"", "rope.freq_base"};
+  Key gguf_base{"", "rope.freq_base"}, gguf_dims{"", "rope.dimension_count"};
+  uint32_t head_dim = 0;                      // 0: layer 0's, which all layers must have
+  std::string_view default_type = "default";  // where config.json names none
 };
-// Adds a RopeSpec for heads of layer 0's head_dim and returns its index.
+// Adds a RopeSpec for heads of one head_dim and returns its index.
 int32_t add_rope(Config& config, ModelSpec& spec, const RopeOptions& options = {});
 // RoPE of all layers, by one table.
 void use_one_rope(Config& config, ModelSpec& spec, const RopeOptions& options = {});

@@ -36,6 +36,8 @@ void use_experts(LayerSpec& layer, const MoeSpec& moe);
 // Indices of a block of experts in its roles.
 enum ExpertLinear : uint32_t { kRouter = 0, kSharedUp = 1, kSharedDown = 2 };
 enum ExpertVector : uint32_t { kSelectionBias = 0, kSharedGate = 1 };
+// Behind them, of a block of experts beside a dense one; all fp32 [hidden].
+enum DenseAndExpertsVector : uint32_t { kRouterNorm = 2, kExpertsNorm = 3, kDensePostNorm = 4, kExpertsPostNorm = 5 };
 
 // How a Hugging Face checkpoint calls the tensors, behind the layer's prefix. Experts lie in a tensor each (`experts`, the
 // number, and one of gate, up and down), or all in one (`all_*`).

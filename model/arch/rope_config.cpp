@@ -50,7 +50,7 @@ const json& rope_object(Config& c, std::string_view layer_type) {
   return none;
 }
 
-std::string scaling_name(Config& c, const json& rope) {
+std::string scaling_name(Config& c, const json& rope, std::string_view fallback) {
   for (const char* key : {"rope_type", "type"}) {
     auto found = rope.find(key);
     if (found == rope.end() || found->is_null()) continue;
@@ -58,16 +58,22 @@ std::string scaling_name(Config& c, const json& rope) {
     c.fail(ErrorCode::kFormat, std::string("config.json: RoPE: ") + key + ": expected a string");
     break;
   }
-  return "default";
+  return std::string(fallback);
 }
 
 void read_hf_scaling(Config& c, const RopeOptions& options, const json& rope, RopeSpec& spec) {
   const std::string where = "config.json: RoPE";
   RopeConfig& r = spec.config;
-  std::string name = scaling_name(c, rope);
+  std::string name = scaling_name(c, rope, options.default_type);
   // Early Phi-3 files call LongRoPE so.
   if (name == "su" || (name == "yarn" && rope.contains("short_factor"))) name = "longrope";
   if (name == "default") return;
+  if (name == "proportional") {  // as many frequencies as the whole head has, but only the first of them turn
+    r.turning = c.number_in(rope, where, "partial_rotary_factor", 0, 1, options.default_part);
+    r.factor = c.number_in(rope, where, "factor", 1e-6, kMaxFactor, 1);
+    if (r.factor != 1) r.scaling = RopeScaling::kLinear;
+    return;
+  }
   const double alpha = c.number_in(rope, where, "alpha", 0, kMaxFactor, 0);
   if (name == "dynamic" && alpha > 0) {  // Hunyuan: the base grows once and for all
     if (spec.dims > 2) r.base *= std::pow(alpha, static_cast<double>(spec.dims) / (spec.dims - 2));
@@ -79,8 +85,9 @@ void read_hf_scaling(Config& c, const RopeOptions& options, const json& rope, Ro
   if (name == "llama3") r.scaling = RopeScaling::kLlama3;
   if (name == "longrope") r.scaling = RopeScaling::kLongRope;
   if (r.scaling == RopeScaling::kNone) {
-    c.fail(ErrorCode::kUnsupported, where + ": type '" + name.substr(0, 40) +
-                                        "' is not supported; default, linear, dynamic, yarn, llama3 and longrope are");
+    c.fail(ErrorCode::kUnsupported,
+           where + ": type '" + name.substr(0, 40) +
+               "' is not supported; default, proportional, linear, dynamic, yarn, llama3 and longrope are");
     return;
   }
   r.trained_context = c.count({"max_position_embeddings", ""}, 1, UINT32_MAX, 2048);
@@ -184,13 +191,13 @@ void read_gguf_scaling(Config& c, RopeSpec& spec) {
 
 int32_t add_rope(Config& c, ModelSpec& spec, const RopeOptions& options) {
   if (spec.layers.empty() || spec.layers[0].attention.head_dim == 0) return -1;
-  const uint32_t head_dim = spec.layers[0].attention.head_dim;
+  const uint32_t head_dim = options.head_dim != 0 ? options.head_dim : spec.layers[0].attention.head_dim;
   RopeSpec rope;
   if (options.interleaved) rope.pairing = ops::RopePairing::kInterleaved;
   if (c.gguf()) {
     if (options.gguf_interleaved) rope.pairing = ops::RopePairing::kInterleaved;
     rope.config.base = c.number(options.gguf_base, 1e-3, 1e30, options.default_base);
-    rope.dims = c.count({"", "rope.dimension_count"}, 1, kMaxHeadDim, head_dim);
+    rope.dims = c.count(options.gguf_dims, 1, kMaxHeadDim, head_dim);
     if (!options.plain) read_gguf_scaling(c, rope);
   } else {
     read_hf(c, options, head_dim, rope);
@@ -201,7 +208,7 @@ int32_t add_rope(Config& c, ModelSpec& spec, const RopeOptions& options) {
     c.fail(ErrorCode::kFormat, "RoPE: expected an even number of at most " + std::to_string(head_dim) +
                                    " dims to rotate, found " + std::to_string(rope.dims));
   for (const LayerSpec& layer : spec.layers) {
-    if (layer.attention.head_dim != head_dim && layer.attention.head_dim != 0)
+    if (options.head_dim == 0 && layer.attention.head_dim != head_dim && layer.attention.head_dim != 0)
       c.fail(ErrorCode::kUnsupported, "layers with different head dims are not supported");
   }
   spec.ropes.push_back(std::move(rope));

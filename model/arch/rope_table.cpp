@@ -100,6 +100,8 @@ Status compute_rope_table(RopeSpec& rope, uint32_t context) {
   if (c.scaling == RopeScaling::kYarn) apply_yarn(c, dims, table);
   if (c.scaling == RopeScaling::kLlama3) apply_llama3(c, table);
   for (size_t i = 0; i < factors.size(); ++i) table[i] /= factors[i];
+  const auto turning = static_cast<size_t>(c.turning * static_cast<double>(pairs));
+  std::fill(table.begin() + static_cast<std::ptrdiff_t>(std::min(turning, pairs)), table.end(), 0.0);
 
   rope.magnitude = static_cast<float>(derived_magnitude(c));
   rope.inverse_frequencies.assign(table.begin(), table.end());

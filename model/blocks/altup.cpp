@@ -34,13 +34,15 @@ Status record_product(const Forward& f, const Linear& linear, const ops::Activat
 }
 
 Status record_normed(const Forward& f, const gpu::BufferRange& weight, const ops::Activations& residual,
-                     const ops::Activations& y, std::string_view label) {
+                     const ops::Activations& y, std::string_view label, float factor = 1) {
   return ops::norm(f.recorder, {.kind = ops::NormKind::kRms,
                                 .x = f.scratch.other,
                                 .y = y,
                                 .width = f.spec.hidden,
                                 .weight = weight,
                                 .residual = residual,
+                                .residual_scale = factor,
+                                .residual_factor = factor,
                                 .eps = f.spec.norm.eps,
                                 .step = f.step,
                                 .label = label});
@@ -114,7 +116,8 @@ Status record_layer_end(const Forward& f, uint32_t index) {
   if (f.spec.layer_inputs.width != 0) {
     LAHAR_TRY(record_gated_inputs(f, index, streams ? s.normed : s.x));
     const gpu::BufferRange& norm = weights.mixer.vectors[altup::kInputsPostNorm];
-    LAHAR_TRY(record_normed(f, norm, streams ? ops::Activations{} : s.x, streams ? s.other : s.x, "inputs norm"));
+    LAHAR_TRY(record_normed(f, norm, streams ? ops::Activations{} : s.x, streams ? s.other : s.x, "inputs norm",
+                            f.spec.layers[index].end_scale));
     if (streams) LAHAR_TRY(ops::add_to_streams(f.recorder, streams_of(f), s.other, f.step));
   }
   return {};

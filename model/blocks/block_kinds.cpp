@@ -1,6 +1,7 @@
 #include "blocks/block_kinds.h"
 
 #include "blocks/delta_net.h"
+#include "blocks/dense_and_experts.h"
 #include "blocks/mamba.h"
 #include "blocks/mamba2.h"
 #include "blocks/mla.h"
@@ -28,6 +29,7 @@ const BlockKind* block_kind(Mixer mixer) {
 const BlockKind* block_kind(FfnKind ffn) {
   switch (ffn) {
     case FfnKind::kExperts: return &kExpertsBlock;
+    case FfnKind::kDenseAndExperts: return &kDenseAndExpertsBlock;
     case FfnKind::kRwkv4: return &kRwkv4FfnBlock;
     case FfnKind::kRwkv7: return &kRwkv7FfnBlock;
     default: return nullptr;

@@ -42,7 +42,7 @@ Status record_dense_ffn(const Forward& f, const LayerSpec& layer, const LayerWei
                         const ops::Activations& normed, const BlockNorms& norms) {
   LAHAR_TRY(record_ffn_up(f, layer.ffn, weights.up, normed, f.scratch.wide, f.scratch.mid, norms.before));
   return record_output(f, weights.down, f.scratch.mid, layer.post_ffn_norm ? &weights.post_ffn : nullptr,
-                       layer.residual_multiplier, norms.after, "down");
+                       layer.residual_multiplier, norms.after, "down", ffn_end_scale(f.spec, layer));
 }
 
 }  // namespace lahar

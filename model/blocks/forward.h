@@ -19,6 +19,7 @@ struct Scratch {
   ops::Activations mid;           // [bucket, max(heads * head_dim, ffn width)]: input of the projections back to hidden
   ops::Activations streams;       // [bucket, streams * hidden]; empty without AltUp
   ops::Activations layer_inputs;  // [bucket, layers * width]; empty without them
+  ops::Activations router_input;  // [bucket, hidden]: what routers read; empty: what their experts read
   gpu::BufferRange converted;     // x of a product, in the type that its kernel wants
   gpu::BufferRange attention;     // partial results of the split decode
   gpu::BufferRange block;  // what blocks of other kinds than attention and the dense ffn need: BlockKind::scratch_bytes
@@ -44,8 +45,14 @@ struct Forward {
 // y = norm(x), with the model's kind and eps.
 Status record_norm(const Forward& f, const NormWeights& weights, const ops::Activations& x, const ops::Activations& y,
                    std::string_view label);
-// The end of a block: x += multiplier * (W input), through `other` and the post norm where the layer has one.
+// The layer's end_scale where its feed-forward applies it; 1 where what comes behind that does.
+float ffn_end_scale(const ModelSpec& spec, const LayerSpec& layer);
+// x = factor * (x + multiplier * norm(y)).
+Status record_added_norm(const Forward& f, const NormWeights& weights, const ops::Activations& y, float multiplier,
+                         float factor);
+// The end of a block: x += multiplier * (W input), through `other` and the post norm where the layer has one; there, x is
+// multiplied by `factor` then.
 Status record_output(const Forward& f, const Linear& projection, const ops::Activations& input, const NormWeights* post_norm,
-                     float multiplier, const ops::NormFold* after, std::string_view label);
+                     float multiplier, const ops::NormFold* after, std::string_view label, float factor = 1);
 
 }  // namespace lahar

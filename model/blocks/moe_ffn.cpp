@@ -110,7 +110,8 @@ Status record(const Forward& f, const LayerSpec& layer, const LayerWeights& weig
   ops::Activations residual = post ? ops::Activations{} : f.scratch.x;
   const float scale = post ? 1 : layer.residual_multiplier;
 
-  LAHAR_TRY(record_routes(f, moe, block, normed, s));
+  const ops::Activations& routed = f.scratch.router_input.range ? f.scratch.router_input : normed;
+  LAHAR_TRY(record_routes(f, moe, block, routed, s));
   if (moe.shared_width > 0) {
     LAHAR_TRY(record_shared(f, moe, block, normed, s, y, residual, scale));
     residual = y;

@@ -77,8 +77,28 @@ Status record_norm(const Forward& f, const NormWeights& weights, const ops::Acti
                                 .label = label});
 }
 
+float ffn_end_scale(const ModelSpec& spec, const LayerSpec& layer) {
+  return spec.layer_inputs.width == 0 ? layer.end_scale : 1;
+}
+
+Status record_added_norm(const Forward& f, const NormWeights& weights, const ops::Activations& y, float multiplier,
+                         float factor) {
+  return ops::norm(f.recorder, {.kind = f.spec.norm.kind,
+                                .x = y,
+                                .y = f.scratch.x,
+                                .width = f.spec.hidden,
+                                .weight = weights.weight,
+                                .bias = weights.bias,
+                                .residual = f.scratch.x,
+                                .residual_scale = factor * multiplier,
+                                .residual_factor = factor,
+                                .eps = f.spec.norm.eps,
+                                .step = f.step,
+                                .label = "post norm"});
+}
+
 Status record_output(const Forward& f, const Linear& projection, const ops::Activations& input, const NormWeights* post_norm,
-                     float multiplier, const ops::NormFold* after, std::string_view label) {
+                     float multiplier, const ops::NormFold* after, std::string_view label, float factor) {
   const Scratch& s = f.scratch;
   if (post_norm == nullptr) {
     return record_linear(
@@ -87,17 +107,7 @@ Status record_output(const Forward& f, const Linear& projection, const ops::Acti
   }
   LAHAR_TRY(record_linear(f.recorder, projection, input, s.other, f.step, f.precision, label,
                           {.x_scratch = s.converted, .tuning = f.tuning}));
-  return ops::norm(f.recorder, {.kind = f.spec.norm.kind,
-                                .x = s.other,
-                                .y = s.x,
-                                .width = f.spec.hidden,
-                                .weight = post_norm->weight,
-                                .bias = post_norm->bias,
-                                .residual = s.x,
-                                .residual_scale = multiplier,
-                                .eps = f.spec.norm.eps,
-                                .step = f.step,
-                                .label = "post norm"});
+  return record_added_norm(f, *post_norm, s.other, multiplier, factor);
 }
 
 uint64_t Transformer::scratch_bytes(const gpu::Caps& caps, const ModelSpec& spec, const TransformerOptions& options) {

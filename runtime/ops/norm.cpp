@@ -53,7 +53,9 @@ Status norm(gpu::Recorder& recorder, const NormParams& p) {
                               .y_stride = p.y.stride,
                               .residual_stride = p.residual.stride,
                               .eps = p.eps,
-                              .residual_scale = p.residual_scale};
+                              .residual_scale = p.residual_scale,
+                              .residual_factor = p.residual_factor,
+                              .reserved = 0};
   const Ranges reads{p.logit_rows ? p.x.range : rows_of(p.x, rows, p.width),
                      p.residual.range ? rows_of(p.residual, rows, p.width) : gpu::BufferRange{}, p.weight, p.bias,
                      p.step.state};

@@ -16,9 +16,10 @@ struct NormPush {
   uint width;
   uint x_stride, y_stride, residual_stride;  // floats
   float eps;
-  float residual_scale;
+  float residual_scale, residual_factor;
+  uint reserved;
 };
-LAHAR_SHARED_SIZE(NormPush, 72)
+LAHAR_SHARED_SIZE(NormPush, 80)
 
 LAHAR_SHARED_END
 #endif

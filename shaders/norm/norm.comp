@@ -1,5 +1,5 @@
-// RMSNorm or LayerNorm of one row a workgroup: y = norm(x) * weight (+ bias), or residual + residual_scale * that. The row is
-// read once for each moment (from cache) and once for the result; rows beyond the step's are left alone. Loads are 16
+// RMSNorm or LayerNorm of one row a workgroup: y = norm(x) * weight (+ bias), or residual_factor * residual +
+// residual_scale * that. The row is read once for each moment (from cache) and once for the result; rows beyond the step's are left alone. Loads are 16
 // bytes, the last width % 4 floats single. y may be x or the residual: a workgroup touches its own row, an invocation writes
 // what it alone reads after the last reduction.
 #version 460
@@ -19,14 +19,14 @@ float sum4(vec4 v) { return (v.x + v.y) + (v.z + v.w); }
 vec4 finish4(vec4 n, uint offset, uint64_t residual) {
   if ((FLAGS & kNormWeight) != 0) n *= load_f32x4(p.weight, offset);
   if ((FLAGS & kNormBias) != 0) n += load_f32x4(p.bias, offset);
-  if ((FLAGS & kNormResidual) != 0) n = load_f32x4(residual, offset) + p.residual_scale * n;
+  if ((FLAGS & kNormResidual) != 0) n = p.residual_factor * load_f32x4(residual, offset) + p.residual_scale * n;
   return n;
 }
 
 float finish1(float n, uint offset, uint64_t residual) {
   if ((FLAGS & kNormWeight) != 0) n *= load_f32(p.weight, offset);
   if ((FLAGS & kNormBias) != 0) n += load_f32(p.bias, offset);
-  if ((FLAGS & kNormResidual) != 0) n = load_f32(residual, offset) + p.residual_scale * n;
+  if ((FLAGS & kNormResidual) != 0) n = p.residual_factor * load_f32(residual, offset) + p.residual_scale * n;
   return n;
 }
 

@@ -4,7 +4,7 @@
 //
 // A recipe has a line for each metadata key: TYPE KEY VALUE... with TYPE u32, f32, bool, str, u32s, bools; and besides
 // `tokens N`, `seed N`, and `drop NAME`: an optional tensor of every layer (or of the model) that is left
-// out; *TEXT: all whose names end with TEXT.
+// out, or one layer's ("blk.2.attn_v.weight"); *TEXT: all whose names end with TEXT.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -103,6 +103,7 @@ void fill(ggml_tensor* tensor, void* data) {
   if (contains(name, "token_embd.weight") || contains(name, "position_embd") || contains(name, "per_layer_token_embd"))
     scale = 0.7f;
   if (contains(name, "norm") && contains(name, ".weight")) scale = 0.2f, shift = 1;
+  if (contains(name, "layer_output_scale")) scale = 0.1f, shift = 0.9f;
   if (contains(name, "ssm_a") || contains(name, "rope_freqs")) scale = 0.3f;
   Tensor& made_tensor = made.tensors[name];
   made_tensor.shape.clear();  // what several layers share comes once for each
@@ -129,7 +130,7 @@ bool write_gguf(const Recipe& recipe, const Made& made, const std::string& path)
   for (const auto& [name, tensor] : made.tensors) bytes += tensor.values.size() * sizeof(float) + 2 * ggml_tensor_overhead();
   ggml_context* context = ggml_init({bytes + (1 << 20), nullptr, false});
   for (const auto& [name, made_tensor] : made.tensors) {
-    if (is_dropped(recipe, without_layer(name))) continue;
+    if (is_dropped(recipe, without_layer(name)) || is_dropped(recipe, name)) continue;
     ggml_tensor* tensor =
         ggml_new_tensor(context, GGML_TYPE_F32, static_cast<int>(made_tensor.shape.size()), made_tensor.shape.data());
     ggml_set_name(tensor, name.c_str());

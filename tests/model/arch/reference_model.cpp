@@ -226,6 +226,7 @@ Result<std::vector<double>> reference_logits(const ModelSource&, const ModelSpec
       if (!streams.empty()) x = layers[i].altup.predict(streams);
       layers[i](x, t, layers);
       layers[i].altup.end(i, inputs, streams, x);
+      for (double& v : x) v *= spec.layers[i].end_scale;
     }
     if (!streams.empty()) x = altup.merge(streams);
     Row y = apply(head, head_bias, final_norm(x));
