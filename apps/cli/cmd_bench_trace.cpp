@@ -62,9 +62,10 @@ std::string range_of(const std::map<int, uint32_t>& by_layer) {
 void print(const std::string& name, const StepTrace& trace) {
   std::map<int, uint32_t> dispatches, barriers;
   uint32_t all_barriers = 0;
-  double total = 0;
+  double total = 0, end = 0;
   for (const TracedNode& node : trace.nodes) {
     total += node.duration_ns;
+    end = std::max(end, node.begin_ns + node.duration_ns);
     all_barriers += node.barrier_before ? 1 : 0;
     if (const int layer = parse(node.label).layer; layer >= 0) {
       ++dispatches[layer];
@@ -73,11 +74,15 @@ void print(const std::string& name, const StepTrace& trace) {
   }
   std::printf("%s: %zu dispatches, %u barriers; %s dispatches a layer, %s barriers a layer", name.c_str(),
               trace.nodes.size(), all_barriers, range_of(dispatches).c_str(), range_of(barriers).c_str());
-  if (trace.timed) std::printf("; %.3f ms in all", total / 1e6);
+  if (trace.timed)
+    std::printf("; %.3f ms from first to last, %.3f ms of them between ops", end / 1e6, std::max(0.0, end - total) / 1e6);
   std::printf("\n\n| op | kernel | dispatches | barriers | us | share |\n|---|---|---:|---:|---:|---:|\n");
-  for (const Family& f : families_of(trace))
-    std::printf("| %s | %s | %u | %u | %.1f | %s |\n", f.op.c_str(), f.kernel.c_str(), f.dispatches, f.barriers, f.ns / 1e3,
+  for (const Family& f : families_of(trace)) {
+    char us[32] = "-";
+    if (trace.timed) std::snprintf(us, sizeof(us), "%.1f", f.ns / 1e3);
+    std::printf("| %s | %s | %u | %u | %s | %s |\n", f.op.c_str(), f.kernel.c_str(), f.dispatches, f.barriers, us,
                 share_of(f.ns, total).c_str());
+  }
   std::printf("\n");
 }
 

@@ -1,4 +1,5 @@
 // lahar kernels: builds every pipeline that the device would be given, and says what its compiler made of them.
+#include <chrono>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
@@ -39,7 +40,9 @@ Status run(const State& state) {
                 "estimate");
   for (const gpu::KernelDesc& desc : ops::kernel_catalogue(device->caps())) {
     if (!gpu::shader_info(desc.shader).name.starts_with(state.only)) continue;
+    const auto begin = std::chrono::steady_clock::now();
     const auto result = device->kernels().statistics(desc);
+    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
     const gpu::KernelStatistics statistics = result.ok() ? *result : gpu::KernelStatistics{};
     const std::string name(gpu::shader_info(desc.shader).name);
     const std::string status = result.ok() ? "ok" : result.error().message;
@@ -52,7 +55,8 @@ Status run(const State& state) {
                       {"spills", or_null(statistics.spills)},
                       {"shared_memory", or_null(statistics.shared_memory)},
                       {"occupancy", or_null(statistics.occupancy)},
-                      {"estimate", or_null(statistics.estimate)}});
+                      {"estimate", or_null(statistics.estimate)},
+                      {"build_seconds", seconds.count()}});
       if (state.all) list.back()["driver"] = nlohmann::ordered_json::object();
       for (const auto& [key, value] : statistics.all)
         if (state.all) list.back()["driver"][key] = value;
