@@ -1,0 +1,153 @@
+"""LFM2: gated short convolutions and attention; with experts too."""
+from lists import *
+
+PREFIX = "model."
+
+
+def config(**changes):
+    made = {
+        "model_type": "lfm2", "vocab_size": 259, "hidden_size": 144, "intermediate_size": 120, "num_hidden_layers": 4,
+        "num_attention_heads": 6, "num_key_value_heads": 2, "max_position_embeddings": 256, "norm_eps": 1e-5,
+        "conv_L_cache": 3, "conv_bias": False, "block_auto_adjust_ff_dim": False, "tie_word_embeddings": True,
+        "layer_types": ["conv", "full_attention"] * 2, "rope_parameters": {"rope_type": "default", "rope_theta": 1000000.0},
+    }
+    made.update(changes)
+    return made
+
+
+RECIPES = {
+    "lfm2": config(),
+    # Two thirds of 120, rounded up to a multiple of 32.
+    "lfm2-adjusted": config(block_auto_adjust_ff_dim=True, block_multiple_of=32, block_ffn_dim_multiplier=1.0,
+                            conv_bias=True),
+    "lfm2-experts": config(model_type="lfm2_moe", num_dense_layers=1, num_experts=5, num_experts_per_tok=2,
+                           moe_intermediate_size=28, use_expert_bias=True, norm_topk_prob=True, routed_scaling_factor=1.5),
+}
+
+
+def width_of(c):
+    return 96 if c["block_auto_adjust_ff_dim"] else c["intermediate_size"]
+
+
+def has_experts(c, layer):
+    return layer >= c.get("num_dense_layers", c["num_hidden_layers"])
+
+
+def weights(c):
+    w = Weights(6)
+    hidden = c["hidden_size"]
+    size = hidden // c["num_attention_heads"]
+
+    def norm(name, width):
+        w.make(name + ".weight", [width], 0.2, 1)
+
+    def linear(name, rows, cols, bias=False):
+        w.make(name + ".weight", [rows, cols])
+        if bias:
+            w.make(name + ".bias", [rows], 0.2)
+
+    def gated_weights(p, width):
+        linear(p + "w1", width, hidden)
+        linear(p + "w3", width, hidden)
+        linear(p + "w2", hidden, width)
+
+    w.make(PREFIX + "embed_tokens.weight", [c["vocab_size"], hidden], 0.1)
+    norm(PREFIX + "embedding_norm", hidden)
+    for i in range(c["num_hidden_layers"]):
+        p = f"{PREFIX}layers.{i}."
+        norm(p + "operator_norm", hidden)
+        norm(p + "ffn_norm", hidden)
+        if c["layer_types"][i] == "conv":
+            linear(p + "conv.in_proj", 3 * hidden, hidden, c["conv_bias"])
+            linear(p + "conv.out_proj", hidden, hidden, c["conv_bias"])
+            w.make(p + "conv.conv.weight", [hidden, 1, c["conv_L_cache"]], 0.6)
+            if c["conv_bias"]:
+                w.make(p + "conv.conv.bias", [hidden], 0.2)
+        else:
+            linear(p + "self_attn.q_proj", hidden, hidden)
+            linear(p + "self_attn.k_proj", c["num_key_value_heads"] * size, hidden)
+            linear(p + "self_attn.v_proj", c["num_key_value_heads"] * size, hidden)
+            linear(p + "self_attn.out_proj", hidden, hidden)
+            norm(p + "self_attn.q_layernorm", size)
+            norm(p + "self_attn.k_layernorm", size)
+        p += "feed_forward."
+        if has_experts(c, i):
+            linear(p + "gate", c["num_experts"], hidden)
+            w.make(p + "expert_bias", [c["num_experts"]], 0.3)
+            for e in range(c["num_experts"]):
+                gated_weights(f"{p}experts.{e}.", c["moe_intermediate_size"])
+        else:
+            gated_weights(p, width_of(c))
+    return w
+
+
+def gated(w, p, x):
+    inner = times([silu(v) for v in product(w.matrix(p + "w1.weight"), x)], product(w.matrix(p + "w3.weight"), x))
+    return product(w.matrix(p + "w2.weight"), inner)
+
+
+def experts(c, w, p, x):
+    scores = [sigmoid(v) for v in product(w.matrix(p + "gate.weight"), x)]
+    choice = plus(scores, w.flat(p + "expert_bias"))
+    chosen = sorted(range(len(scores)), key=lambda e: -choice[e])[:c["num_experts_per_tok"]]
+    total = sum(scores[e] for e in chosen)
+    out = [0.0] * len(x)
+    for e in chosen:
+        out = plus(out, scaled(gated(w, f"{p}experts.{e}.", x), scores[e] / total * c["routed_scaling_factor"]))
+    return out
+
+
+def linear(w, name, x):
+    y = product(w.matrix(name + ".weight"), x)
+    return plus(y, w.flat(name + ".bias")) if name + ".bias" in w else y
+
+
+def short_conv(w, p, x, kept):
+    hidden = len(x)
+    both = linear(w, p + "in_proj", x)
+    taps = w.matrix(p + "conv.weight")
+    kept.setdefault("inputs", [[0.0] * hidden] * (len(taps[0]) - 1))
+    window = kept["inputs"] + [times(both[:hidden], both[2 * hidden:])]
+    kept["inputs"] = window[1:]
+    mixed = [sum(t * row[i] for t, row in zip(tap, window)) for i, tap in enumerate(taps)]
+    if p + "conv.bias" in w:
+        mixed = plus(mixed, w.flat(p + "conv.bias"))
+    return linear(w, p + "out_proj", times(both[hidden:2 * hidden], mixed))
+
+
+def attended(c, w, p, x, position, norm, kept):
+    size = len(x) // c["num_attention_heads"]
+    turn = [c["rope_parameters"]["rope_theta"] ** (-2 * i / size) for i in range(size // 2)]
+
+    def heads(name):
+        return heads_of(product(w.matrix(f"{p}{name}_proj.weight"), x), size)
+
+    q = [rotated(norm(h, p + "q_layernorm"), position, turn) for h in heads("q")]
+    keys, values = kept.setdefault("keys", []), kept.setdefault("values", [])
+    keys.append([rotated(norm(h, p + "k_layernorm"), position, turn) for h in heads("k")])
+    values.append(heads("v"))
+    return product(w.matrix(p + "out_proj.weight"), attention(q, keys, values, size ** -0.5))
+
+
+def logits(c, w, tokens):
+    kept = [{} for _ in range(c["num_hidden_layers"])]
+    table = w.matrix(PREFIX + "embed_tokens.weight")
+
+    def norm(x, name):
+        return rms_norm(x, w.flat(name + ".weight"), c["norm_eps"])
+
+    rows = []
+    for position, token in enumerate(tokens):
+        x = table[token]
+        for i in range(c["num_hidden_layers"]):
+            p = f"{PREFIX}layers.{i}."
+            normed = norm(x, p + "operator_norm")
+            if c["layer_types"][i] == "conv":
+                x = plus(x, short_conv(w, p + "conv.", normed, kept[i]))
+            else:
+                x = plus(x, attended(c, w, p + "self_attn.", normed, position, norm, kept[i]))
+            normed = norm(x, p + "ffn_norm")
+            p += "feed_forward."
+            x = plus(x, experts(c, w, p, normed) if has_experts(c, i) else gated(w, p, normed))
+        rows.append(product(table, norm(x, PREFIX + "embedding_norm")))
+    return rows
