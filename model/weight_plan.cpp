@@ -209,6 +209,7 @@ bool alike(const LinearPlan& a, const LinearPlan& b) {
 Status Planner::experts(const LayerExperts& tensors, LayerExpertsPlan& out) {
   if (tensors.experts.empty()) return {};
   MemoryNeed& memory = data_.memory;
+  const MemoryNeed before = memory;
   for (const ExpertTensors& expert : tensors.experts) {
     ExpertPlan plan;
     LAHAR_TRY(linear(expert.up, Role::kExpert, plan.up, memory.linear));
@@ -220,6 +221,9 @@ Status Planner::experts(const LayerExperts& tensors, LayerExpertsPlan& out) {
                                                 "': the experts of a layer have different weight formats"};
   }
   LAHAR_ASSIGN(out.slab, lay_out_slab(out.experts[0].up, out.experts[0].down));
+  // A slab is all of an expert, with biases and padding.
+  memory.linear = before.linear, memory.vectors = before.vectors, memory.padding = before.padding;
+  memory.experts += out.slab.bytes * out.experts.size();
   memory.largest = std::max(memory.largest, out.slab.bytes);
   const uint64_t table = out.experts.size() * sizeof(uint64_t);
   memory.vectors += table;
@@ -233,6 +237,7 @@ Status Planner::plan() {
   LAHAR_TRY(linear(data_.tensors.positions, Role::kKept, data_.positions, memory.embedding));
   for (const LayerTensors& layer : data_.tensors.layers) {
     LayerPlan plan;
+    const uint64_t before = memory.linear;
     LAHAR_TRY(linear(layer.qkv, Role::kLinear, plan.qkv, memory.linear));
     LAHAR_TRY(linear(layer.attention_output, Role::kLinear, plan.attention_output, memory.linear));
     LAHAR_TRY(linear(layer.up, Role::kLinear, plan.up, memory.linear));
@@ -245,6 +250,7 @@ Status Planner::plan() {
     LAHAR_TRY(block(layer.mixer, plan.mixer));
     LAHAR_TRY(block(layer.ffn, plan.ffn));
     data_.layers.push_back(std::move(plan));
+    memory.layers.push_back(memory.linear - before);
   }
   LAHAR_TRY(linear(data_.tensors.head, Role::kTable, data_.head, memory.linear));
   LAHAR_TRY(count_norm(data_.tensors.final_norm));

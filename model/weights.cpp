@@ -49,7 +49,7 @@ class Loader {
     gpu::BufferRange* range;
   };
 
-  Result<Place> place(uint64_t bytes, const std::string& what);
+  Result<Place> place(uint64_t bytes, const std::string& what, gpu::Memory memory);
   Status add_linear(const LinearPlan& plan, Linear& out);
   Status add_vector(const VectorTensors& vector, gpu::BufferRange& out);
   Status add_norm(const NormTensors& norm, NormWeights& out);
@@ -80,7 +80,12 @@ class Loader {
   const LoadOptions& options_;
 
   ModelWeights weights_;
-  std::vector<uint64_t> block_sizes_;
+  struct Block {
+    gpu::Memory memory;
+    uint64_t size = 0;
+  };
+  std::vector<Block> blocks_;
+  gpu::Memory linear_memory_ = gpu::Memory::kDevice;  // of the projections that are placed
   std::vector<PendingMatrix> matrices_;
   std::vector<PendingExperts> experts_;
   std::vector<PendingVector> vectors_;
@@ -92,16 +97,22 @@ class Loader {
   uint64_t done_ = 0;
 };
 
-Result<Loader::Place> Loader::place(uint64_t bytes, const std::string& what) {
+Result<Loader::Place> Loader::place(uint64_t bytes, const std::string& what, gpu::Memory memory) {
   const gpu::Caps& caps = device_.caps();
   const uint64_t most = std::min(caps.max_buffer, caps.max_allocation);
   if (bytes > most)
     return Error{ErrorCode::kLimit, source_.name() + ": " + what + " needs " + std::to_string(bytes) +
                                         " bytes in one buffer, the device allows " + std::to_string(most)};
   const uint64_t limit = std::min(options_.block_bytes, most);
-  if (block_sizes_.empty() || align_weight(block_sizes_.back()) + bytes > limit) block_sizes_.push_back(0);
-  const Place at{block_sizes_.size() - 1, align_weight(block_sizes_.back()), bytes};
-  block_sizes_.back() = at.offset + bytes;
+  size_t last = blocks_.size();  // of this memory
+  while (last > 0 && blocks_[last - 1].memory != memory) --last;
+  if (last == 0 || align_weight(blocks_[last - 1].size) + bytes > limit) {
+    blocks_.push_back({memory});
+    last = blocks_.size();
+  }
+  Block& block = blocks_[last - 1];
+  const Place at{last - 1, align_weight(block.size), bytes};
+  block.size = at.offset + bytes;
   return at;
 }
 
@@ -118,7 +129,8 @@ Status Loader::add_linear(const LinearPlan& plan, Linear& out) {
     row += part.rows;
     PendingMatrix pending{&part, &out.parts[i].matrix, {}};
     for (uint32_t p = 0; p < part.layout.planes; ++p) {
-      LAHAR_ASSIGN(pending.places[p], place(part.layout.plane_bytes[p], "tensor '" + part.pieces[0].tensor->name + "'"));
+      LAHAR_ASSIGN(pending.places[p],
+                   place(part.layout.plane_bytes[p], "tensor '" + part.pieces[0].tensor->name + "'", linear_memory_));
     }
     matrices_.push_back(pending);
   }
@@ -150,14 +162,15 @@ void Loader::add_expert_matrix(const MatrixPlan& plan, const ops::ExpertMatrix& 
 Status Loader::add_experts(const LayerExpertsPlan& plan, BlockWeights& out) {
   if (plan.experts.empty()) return {};
   PendingExperts pending{&plan, &out, {}, {}};
+  const gpu::Memory memory = options_.placement.host_experts ? gpu::Memory::kHost : linear_memory_;
   for (const ExpertPlan& expert : plan.experts) {
     LAHAR_ASSIGN(const Place slab,
-                 place(plan.slab.bytes, "the expert of '" + expert.up.parts[0].pieces[0].tensor->name + "'"));
+                 place(plan.slab.bytes, "the expert of '" + expert.up.parts[0].pieces[0].tensor->name + "'", memory));
     for (size_t i = 0; i < expert.up.parts.size(); ++i) add_expert_matrix(expert.up.parts[i], plan.slab.up_part(i), slab);
     add_expert_matrix(expert.down.parts[0], plan.slab.down, slab);
     pending.slabs.push_back(slab);
   }
-  LAHAR_ASSIGN(pending.table, place(plan.experts.size() * sizeof(uint64_t), "a table of experts"));
+  LAHAR_ASSIGN(pending.table, place(plan.experts.size() * sizeof(uint64_t), "a table of experts", gpu::Memory::kDevice));
   experts_.push_back(std::move(pending));
   return {};
 }
@@ -176,6 +189,7 @@ Status Loader::add_layers() {
     const LayerPlan& plan = data_.layers[i];
     const LayerTensors& tensors = data_.tensors.layers[i];
     LayerWeights& out = weights_.layers[i];
+    linear_memory_ = i < options_.placement.device_layers ? gpu::Memory::kDevice : gpu::Memory::kHost;
     LAHAR_TRY(add_norm(tensors.pre_attention, out.pre_attention));
     LAHAR_TRY(add_linear(plan.qkv, out.qkv));
     LAHAR_TRY(add_vector(tensors.q_norm, out.q_norm));
@@ -190,14 +204,15 @@ Status Loader::add_layers() {
     LAHAR_TRY(add_block(plan.mixer, tensors.mixer, out.mixer));
     LAHAR_TRY(add_block(plan.ffn, tensors.ffn, out.ffn));
   }
+  linear_memory_ = gpu::Memory::kDevice;
   return {};
 }
 
 Status Loader::create_blocks() {
-  for (size_t i = 0; i < block_sizes_.size(); ++i) {
-    LAHAR_ASSIGN(gpu::Buffer buffer,
-                 device_.create_buffer(block_sizes_[i], gpu::Memory::kDevice, "weights " + std::to_string(i)));
-    weights_.device_bytes += block_sizes_[i];
+  for (size_t i = 0; i < blocks_.size(); ++i) {
+    const Block& block = blocks_[i];
+    LAHAR_ASSIGN(gpu::Buffer buffer, device_.create_buffer(block.size, block.memory, "weights " + std::to_string(i)));
+    (block.memory == gpu::Memory::kDevice ? weights_.device_bytes : weights_.host_bytes) += block.size;
     weights_.buffers.push_back(std::make_unique<gpu::Buffer>(std::move(buffer)));
   }
   return {};
@@ -227,6 +242,7 @@ Status Loader::upload_experts(const PendingExperts& pending) {
   for (size_t e = 0; e < plan.experts.size(); ++e) {
     const gpu::BufferRange slab = range(pending.slabs[e]);
     table.push_back(slab.address());
+    out.expert_slabs.push_back(slab);
     const ExpertPlan& expert = plan.experts[e];
     const auto write = [&](const VectorTensors& bias, uint64_t offset) -> Status {
       return bias.size == 0 ? Status{} : write_floats(bias, slab.part(offset, uint64_t{bias.size} * sizeof(float)));
@@ -250,7 +266,6 @@ Status Loader::upload_experts(const PendingExperts& pending) {
                  .gate_up = plan.slab.gate_up,
                  .up = plan.slab.up,
                  .down = plan.slab.down};
-  out.expert_bytes = plan.slab.bytes;
   return {};
 }
 
@@ -395,7 +410,7 @@ Result<ModelWeights> Loader::load() {
     vector_values_.insert(vector_values_.end(), table.begin(), table.end());
     vector_values_.resize(align_weight(vector_values_.size() * sizeof(float)) / sizeof(float));
   }
-  LAHAR_ASSIGN(vector_place_, place(vector_values_.size() * sizeof(float), "the vectors"));
+  LAHAR_ASSIGN(vector_place_, place(vector_values_.size() * sizeof(float), "the vectors", gpu::Memory::kDevice));
   LAHAR_TRY(create_blocks());
 
   LAHAR_ASSIGN(gpu::StagingRing ring, gpu::StagingRing::create(device_, options_.staging_bytes));
@@ -406,6 +421,7 @@ Result<ModelWeights> Loader::load() {
   for (const PendingMatrix& pending : matrices_) LAHAR_TRY(upload(pending));
   LAHAR_TRY(ring_->flush());
   weights_.staging_peak = ring_->peak_bytes();
+  weights_.placement = options_.placement;
   done_ = plan_.source_bytes();
   LAHAR_TRY(advance(0));
 

@@ -30,12 +30,14 @@ enum class Quantize { kNone, kInt8, kInt4, kFp8 };
 std::optional<Quantize> quantize_from_name(std::string_view name);  // "int8", "int4", "fp8"
 
 struct MemoryNeed {
-  uint64_t linear = 0;     // projections of the layers, and the head where it is not tied
-  uint64_t embedding = 0;  // token table and learned positions
-  uint64_t vectors = 0;    // norms, biases, RoPE tables
-  uint64_t padding = 0;    // between tensors, so that each begins aligned
-  uint64_t largest = 0;    // of one tensor's planes: must be at most one buffer
-  uint64_t total() const { return linear + embedding + vectors + padding; }
+  uint64_t linear = 0;           // projections of the layers but experts, and the head where it is not tied
+  uint64_t experts = 0;          // slabs of experts
+  uint64_t embedding = 0;        // token table and learned positions
+  uint64_t vectors = 0;          // norms, biases, RoPE tables
+  uint64_t padding = 0;          // between tensors, so that each begins aligned
+  uint64_t largest = 0;          // of one tensor's planes or one slab: must be at most one buffer
+  std::vector<uint64_t> layers;  // of `linear`, each layer's
+  uint64_t total() const { return linear + experts + embedding + vectors + padding; }
 };
 
 // Which tensors make which role; refers to the source, which must outlive it.
@@ -86,10 +88,11 @@ struct NormWeights {
 // In the order of the block's roles (block_roles.h); what is not there is empty.
 struct BlockWeights {
   std::vector<Linear> linears;
-  std::vector<gpu::BufferRange> vectors;  // fp32
-  ops::ExpertsRef experts;                // of none where the block has none; its spans point into expert_memory
-  std::vector<gpu::BufferRange> expert_memory;
-  uint64_t expert_bytes = 0;  // of one slab
+  std::vector<gpu::BufferRange> vectors;        // fp32
+  ops::ExpertsRef experts;                      // of none where the block has none; its spans point into expert_memory
+  std::vector<gpu::BufferRange> expert_memory;  // what the slabs cover, in as few pieces as can be
+  std::vector<gpu::BufferRange> expert_slabs;   // by expert
+  uint64_t expert_bytes() const { return expert_slabs.empty() ? 0 : expert_slabs[0].size; }
 };
 
 // Roles that the LayerSpec does not have are empty.
@@ -105,6 +108,12 @@ struct LayerWeights {
   BlockWeights mixer, ffn;  // of other kinds than attention and the dense feed-forward
 };
 
+// What stays in the host's memory, where the device reads it in place; all else is in the device's.
+struct WeightPlacement {
+  bool host_experts = false;            // the slabs of all experts, of which ExpertCache copies those in use
+  uint32_t device_layers = UINT32_MAX;  // the projections of layers from this one on
+};
+
 // Owns the buffers that all its ranges point into. Move-only; the ranges stay valid when it is moved. Immutable after
 // loading, so any thread may read it.
 struct ModelWeights {
@@ -117,12 +126,15 @@ struct ModelWeights {
   BlockWeights extra;                   // of the architecture's own
   std::vector<gpu::BufferRange> ropes;  // fp32 [dims / 2] each, in the order of ModelSpec::ropes
 
+  WeightPlacement placement;
   std::vector<std::unique_ptr<gpu::Buffer>> buffers;
   uint64_t device_bytes = 0;
+  uint64_t host_bytes = 0;    // of what is read in place from the host's memory
   uint64_t staging_peak = 0;  // bytes of staging memory ever in use at a time
 };
 
 struct LoadOptions {
+  WeightPlacement placement;
   // Called between pieces with bytes of the source done and in all; false cancels (kCancelled, everything freed).
   std::function<bool(uint64_t done, uint64_t total)> progress;
   uint64_t staging_bytes = 64ull << 20;  // at most 256 MB

@@ -35,6 +35,7 @@ void print_stats(const Session& session, const GenerateStats& stats) {
   std::fprintf(stderr, "start: device %.0f ms, load %.0f ms; staging peak %s\n", session.times.device * 1e3,
                session.times.load * 1e3, format_bytes(session.engine->staging_peak()).c_str());
   std::fprintf(stderr, "first token: %.0f ms after the prompt; %s\n", stats.prefill_seconds * 1e3, describe(stats).c_str());
+  if (const std::string experts = describe(stats.experts); !experts.empty()) std::fprintf(stderr, "%s\n", experts.c_str());
   std::fprintf(stderr, "programs recorded: %llu\n", static_cast<unsigned long long>(session.engine->steps().recorded()));
 }
 

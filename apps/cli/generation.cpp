@@ -3,6 +3,7 @@
 #include <cstdio>
 
 #include "core/platform.h"
+#include "engine/memory_plan.h"
 #include "text/stream_decoder.h"
 
 namespace lahar::cli {
@@ -36,6 +37,15 @@ std::string describe(const GenerateStats& stats) {
                 stats.generated_tokens, rate(stats.generated_tokens - (stats.generated_tokens > 0), stats.decode_seconds),
                 stats.prompt_tokens, rate(stats.prompt_tokens, stats.prefill_seconds), stats.reused_tokens);
   return text;
+}
+
+std::string describe(const ExpertStats& experts) {
+  if (experts.reads == 0) return {};
+  char text[120];
+  std::snprintf(text, sizeof(text), "experts: %.1f %% of %llu reads from device memory; copied to it: ",
+                100.0 * static_cast<double>(experts.hits) / static_cast<double>(experts.reads),
+                static_cast<unsigned long long>(experts.reads));
+  return text + format_bytes(experts.copied_bytes);
 }
 
 }  // namespace lahar::cli

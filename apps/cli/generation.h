@@ -20,5 +20,7 @@ Result<Reply> generate_reply(Session& session, std::span<const int32_t> prompt, 
 
 // "12 tokens, 34.5 tokens/s (prompt 20 tokens, 80.1 tokens/s)"
 std::string describe(const GenerateStats& stats);
+// "experts: 93.1 % of 4096 reads from device memory; copied to it: 96 MiB"; empty where none are in the host's memory.
+std::string describe(const ExpertStats& experts);
 
 }  // namespace lahar::cli

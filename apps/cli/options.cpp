@@ -27,7 +27,16 @@ void add_model_options(CLI::App& command, ModelOptions& options) {
       ->check(CLI::IsMember({"default", "f32"}));
   command.add_option("--kv", options.kv, "What the KV cache holds (default f16; with --precision f32, f32)")
       ->check(CLI::IsMember({"f16", "bf16", "f32", "int8", "fp8", "int4"}));
-  command.add_option("--memory", options.memory_gib, "Device memory to use at most, in GiB")->check(CLI::NonNegativeNumber);
+  const CLI::AsSizeValue size(false);
+  command
+      .add_option("--gpu-memory", options.gpu_memory,
+                  "Device memory to use at most (6G, 800M); weights beyond it are read from the host's memory")
+      ->transform(size);
+  command
+      .add_option("--moe-cache", options.moe_cache,
+                  "Keep experts in the host's memory, with copies of those in use in so much device memory (default: only "
+                  "where they do not fit, in what is left)")
+      ->transform(size);
   command.add_flag("--no-tuning", options.no_tuning,
                    "Kernels take their default forms, whatever was measured (see lahar tune)");
   command.add_flag("-v,--verbose", options.verbose, "Say what is being done");
@@ -56,7 +65,8 @@ Result<OpenOptions> open_options(const ModelOptions& options) {
   open.engine.slots = options.slots;
   open.engine.precision = options.precision == "f32" ? ops::Precision::kF32 : ops::Precision::kDefault;
   if (!options.kv.empty()) open.engine.kv = ops::kv_type_from_name(options.kv);
-  open.engine.memory_cap = static_cast<uint64_t>(options.memory_gib * (1ull << 30));
+  open.engine.memory_cap = options.gpu_memory;
+  open.engine.expert_cache = options.moe_cache;
   if (!options.quantize.empty()) open.quantize = quantize_from_name(options.quantize).value_or(Quantize::kNone);
   return open;
 }

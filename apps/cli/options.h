@@ -15,9 +15,10 @@ struct ModelOptions {
   std::string device;
   std::string quantize, precision = "default", kv;
   uint32_t context = 0, chunk = 0;
-  std::vector<uint32_t> streaming;  // sinks and window in tokens; empty: none. Has its option in some commands alone
-  double memory_gib = 0;
-  uint32_t slots = 1;  // sequences at once; no option of its own
+  std::vector<uint32_t> streaming;    // sinks and window in tokens; empty: none. Has its option in some commands alone
+  uint64_t gpu_memory = 0;            // bytes; 0: what there is
+  std::optional<uint64_t> moe_cache;  // bytes
+  uint32_t slots = 1;                 // sequences at once; no option of its own
   bool no_tuning = false;
   bool verbose = false;
 };

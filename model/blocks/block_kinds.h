@@ -6,10 +6,17 @@
 
 namespace lahar {
 
-// What a layer keeps of the sequences.
+// Where a layer's experts are, where that changes from step to step.
+struct ExpertView {
+  gpu::BufferRange table, uses;             // as ops::ExpertsRef::table and ops::MoeRouteParams::uses
+  std::span<const gpu::BufferRange> slabs;  // memory that they may lie in
+};
+
+// What a layer has outside its weights: what it keeps of the sequences, and experts that come and go.
 struct LayerMemory {
   ops::KvRef kv;                         // attention's
   ops::StateRef mixer_state, ffn_state;  // of recurrent blocks
+  ExpertView experts;                    // empty: they stay where the weights have them
 };
 
 struct BlockKind {

@@ -61,7 +61,7 @@ uint32_t widest_input(const LayerSpec& layer) { return layer.moe.shared_width; }
 
 // In fp32 whatever the precision: a rounded logit may choose another expert.
 Status record_routes(const Forward& f, const MoeSpec& moe, const BlockWeights& weights, const ops::Activations& normed,
-                     const ExpertScratch& s) {
+                     const ExpertScratch& s, const gpu::BufferRange& uses) {
   LAHAR_TRY(record_linear(f.recorder, weights.linears[arch::kRouter], normed, s.logits, f.step, ops::Precision::kF32,
                           "router", {.softcap = moe.softcap, .x_scratch = f.scratch.converted, .tuning = f.tuning}));
   return ops::moe_route(f.recorder, {.logits = s.logits,
@@ -75,6 +75,7 @@ Status record_routes(const Forward& f, const MoeSpec& moe, const BlockWeights& w
                                      .normalize = moe.normalize,
                                      .scale = moe.scale,
                                      .routes = s.routes,
+                                     .uses = uses,
                                      .step = f.step,
                                      .label = "routes"});
 }
@@ -98,7 +99,7 @@ Status record_shared(const Forward& f, const MoeSpec& moe, const BlockWeights& w
 }
 
 Status record(const Forward& f, const LayerSpec& layer, const LayerWeights& weights, const ops::Activations& normed,
-              const LayerMemory&) {
+              const LayerMemory& memory) {
   const MoeSpec& moe = layer.moe;
   const BlockWeights& block = weights.ffn;
   const ExpertScratch s = lay_out(f.scratch.block, f.spec, moe, f.step.bucket);
@@ -110,13 +111,16 @@ Status record(const Forward& f, const LayerSpec& layer, const LayerWeights& weig
   ops::Activations residual = post ? ops::Activations{} : f.scratch.x;
   const float scale = post ? 1 : layer.residual_multiplier;
 
+  ops::ExpertsRef experts = block.experts;
+  if (memory.experts.table) experts.table = memory.experts.table, experts.slabs = memory.experts.slabs;
+
   const ops::Activations& routed = f.scratch.router_input.range ? f.scratch.router_input : normed;
-  LAHAR_TRY(record_routes(f, moe, block, routed, s));
+  LAHAR_TRY(record_routes(f, moe, block, routed, s, memory.experts.uses));
   if (moe.shared_width > 0) {
     LAHAR_TRY(record_shared(f, moe, block, normed, s, y, residual, scale));
     residual = y;
   }
-  LAHAR_TRY(ops::moe(f.recorder, {.experts = &block.experts,
+  LAHAR_TRY(ops::moe(f.recorder, {.experts = &experts,
                                   .routes = s.routes,
                                   .chosen = moe.chosen,
                                   .x = normed,

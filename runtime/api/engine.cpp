@@ -25,6 +25,7 @@ Result<OpenOptions> open_options(const lahar_engine_options& o, const Log& log) 
   open.engine.streaming = {.sinks = o.streaming_sinks, .window = o.streaming_window};
   open.engine.precision = o.full_precision ? ops::Precision::kF32 : ops::Precision::kDefault;
   open.engine.memory_cap = o.memory_cap;
+  if (o.expert_cache > 0) open.engine.expert_cache = o.expert_cache;
   const int quantize = raw_value(o.quantize);
   switch (quantize) {
     case LAHAR_QUANTIZE_NONE: open.quantize = Quantize::kNone; break;
@@ -86,6 +87,8 @@ Status plan(const ModelState& model, const lahar_engine_options* options, lahar_
   result.available_bytes = memory.available;
   result.context = memory.context;
   result.fits = memory.fits() ? 1 : 0;
+  result.expert_cache_bytes = memory.expert_cache;
+  result.host_bytes = memory.host_weights;
   write_struct(out, size, result);
   return {};
 }
@@ -198,6 +201,9 @@ Status generate(EngineState& engine, const lahar_generate_options* options, laha
   r.generated_tokens = outcome.stats.generated_tokens;
   r.prefill_seconds = outcome.stats.prefill_seconds;
   r.decode_seconds = outcome.stats.decode_seconds;
+  r.expert_reads = outcome.stats.experts.reads;
+  r.expert_hits = outcome.stats.experts.hits;
+  r.expert_bytes_copied = outcome.stats.experts.copied_bytes;
   write_struct(result, result_size, r);
   return {};
 }

@@ -90,6 +90,7 @@ Result<MemoryPlan> Engine::plan(const gpu::Device& device, const ModelSpec& spec
   const uint64_t spare_bytes = options.streaming.on() ? options.streaming.sink_pages() * page_bytes : 0;
   return plan_memory(
       {.weights = weight_bytes,
+       .expert_cache = options.expert_cache.value_or(0),
        .page_bytes = page_bytes,
        .state_bytes = states.slot_bytes,
        .least_states = least_states(options),
@@ -123,12 +124,18 @@ Result<std::unique_ptr<Engine>> Engine::create(std::shared_ptr<gpu::Device> devi
   LAHAR_ASSIGN(engine->recurrent_, StateStorage::create(*device, StateLayout::make(spec), plan.state_slots));
   if (plan.state_slots > 0) engine->trail_.emplace(plan.state_slots, recent_states(options));
   options.chunk = chunk_rows(spec, options, plan.context);
+  const uint32_t ring = std::max(options.steps_in_flight, 1u) + 1;
+  if (model->weights.placement.host_experts) {
+    const uint64_t bytes = options.expert_cache.value_or(0);
+    LAHAR_ASSIGN(engine->experts_, ExpertCache::create(device, model->weights, bytes, ring));
+  }
   LAHAR_ASSIGN(engine->steps_, StepRunner::create(device, *engine->transformer_, *engine->kv_, *engine->recurrent_,
                                                   {.max_bucket = max_bucket(spec, options, plan.context),
-                                                   .ring = std::max(options.steps_in_flight, 1u) + 1,
+                                                   .ring = ring,
                                                    .slots = options.slots,
                                                    .all_logits = options.all_logits,
-                                                   .sampled_logits = options.sampled_logits}));
+                                                   .sampled_logits = options.sampled_logits,
+                                                   .experts = engine->experts_.get()}));
   engine->pool_ = std::make_unique<kv::PagePool>(pages + spare);
   engine->table_ = std::make_unique<kv::BlockTable>(*engine->pool_, params::kPageTokens);
   if (options.streaming.on()) {
@@ -283,6 +290,7 @@ Result<GenerateOutcome> Engine::run(const GenerateRequest& request) {
   result.stats.prompt_tokens = static_cast<uint32_t>(request.prompt.size()) - reused;
   std::vector<int32_t> chain(request.prompt.begin(), request.prompt.end());  // what the device has been fed, and its answers
   bool stopped = false;
+  const ExpertStats experts_before = experts_ ? experts_->stats() : ExpertStats{};
   const Stopwatch watch;
 
   // A token arrived from the device, wanted or not: steps under way when the end is seen go on for a little.
@@ -355,6 +363,7 @@ Result<GenerateOutcome> Engine::run(const GenerateRequest& request) {
   // The next prompt goes on behind what was handed out, or behind the stop token.
   const uint32_t handed_out = static_cast<uint32_t>(request.prompt.size() + result.tokens.size());
   checkpoint(reusable(std::min(position_, handed_out)));
+  if (experts_) result.stats.experts = experts_->stats() - experts_before;
   chain.resize(std::min<size_t>(chain.size(), fed()));
   cached_ = std::move(chain);
   return result;

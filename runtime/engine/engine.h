@@ -14,6 +14,7 @@
 #include "blocks/transformer.h"
 #include "core/log.h"
 #include "core/result.h"
+#include "engine/expert_cache.h"
 #include "engine/kv_storage.h"
 #include "engine/memory_plan.h"
 #include "engine/sampling_params.h"
@@ -34,9 +35,12 @@ struct EngineOptions {
   ops::Precision precision = ops::Precision::kDefault;
   std::optional<ops::KvType> kv;  // what the KV cache holds; none: F16, or F32 with Precision::kF32
   uint64_t memory_cap = 0;        // bytes of device memory for everything; 0: no cap
-  uint32_t steps_in_flight = 2;   // decode steps submitted ahead of the host
-  uint32_t slots = 1;             // sequences that one step can carry; generate() uses the first, a StepBench all
-  bool all_logits = false;        // logits() will be called
+  // Bytes of device memory for copies of experts, which then stay in the host's memory. None: as much as is left, and only
+  // where the weights do not fit.
+  std::optional<uint64_t> expert_cache;
+  uint32_t steps_in_flight = 2;  // decode steps submitted ahead of the host
+  uint32_t slots = 1;            // sequences that one step can carry; generate() uses the first, a StepBench all
+  bool all_logits = false;       // logits() will be called
   // Recurrent states are kept every so many tokens, and at the ends of turns, for prompts that begin alike.
   uint32_t checkpoint_tokens = 512;
   bool sampled_logits = false;                // GenerateRequest::on_logits will be set
@@ -57,6 +61,7 @@ struct GenerateStats {
   uint32_t generated_tokens = 0;
   double prefill_seconds = 0;  // from the call to the first token
   double decode_seconds = 0;   // from the first token to the last
+  ExpertStats experts;         // of experts in the host's memory
 };
 
 enum class StopReason {
@@ -130,6 +135,7 @@ class Engine {
   const Transformer& transformer() const { return *transformer_; }
   const Model& model() const { return *model_; }
   const KvStorage& kv() const { return *kv_; }
+  const ExpertCache* experts() const { return experts_.get(); }
   StateStorage& recurrent() const { return *recurrent_; }
   gpu::Device& device() const { return *device_; }
   uint32_t chunk() const { return options_.chunk; }                      // prefill rows of a step at most
@@ -172,6 +178,7 @@ class Engine {
   std::unique_ptr<Transformer> transformer_;
   std::unique_ptr<KvStorage> kv_;
   std::unique_ptr<StateStorage> recurrent_;
+  std::unique_ptr<ExpertCache> experts_;  // null: all experts are where they stay
   std::unique_ptr<kv::PagePool> pool_;
   std::unique_ptr<kv::BlockTable> table_;
   std::optional<kv::StateSlots> trail_;  // of the sequence's recurrent states; none where the model has none

@@ -20,6 +20,7 @@ uint64_t pool_bytes(const MemoryRequest& request, uint32_t context) {
 
 MemoryPlan plan_memory(const MemoryRequest& request) {
   MemoryPlan plan{.weights = request.weights,
+                  .expert_cache = request.expert_cache,
                   .kv_pool = pool_bytes(request, request.context),
                   .states = request.state_bytes * request.least_states,
                   .scratch = request.scratch,
@@ -42,8 +43,9 @@ MemoryPlan plan_memory(const MemoryRequest& request) {
 
 uint64_t available_memory(const gpu::Device& device, uint64_t cap) {
   const gpu::MemoryUse use = device.memory_use();
-  const uint64_t limit = cap == 0 ? use.budget : std::min(use.budget, cap);
-  return limit > use.used ? limit - use.used : 0;
+  const uint64_t taken = use.used + use.lent;
+  const uint64_t room = use.budget - std::min(use.budget, taken);
+  return cap == 0 ? room : std::min(room, cap - std::min(cap, use.used));
 }
 
 std::string format_bytes(uint64_t bytes) {
@@ -57,10 +59,14 @@ std::string format_bytes(uint64_t bytes) {
 }
 
 std::string MemoryPlan::describe() const {
-  std::string text = "needs " + format_bytes(total()) + " (weights " + format_bytes(weights) + ", KV cache " +
+  std::string text = "needs " + format_bytes(total()) + " (weights " + format_bytes(weights) +
+                     (expert_cache > 0 ? ", copies of experts " + format_bytes(expert_cache) : "") + ", KV cache " +
                      format_bytes(kv_pool) + " for " + std::to_string(context) + " tokens, " +
                      (states > 0 ? "recurrent states " + format_bytes(states) + ", " : "") + "scratch " +
                      format_bytes(scratch) + "); " + format_bytes(available) + " are free";
+  if (host_weights > 0)
+    text += "; " + format_bytes(host_weights) + " of weights stay in the host's memory, which has " +
+            format_bytes(host_available);
   if (context < asked_context)
     text += "; the context was shortened from " + std::to_string(asked_context) + " tokens to fit";
   return text;

@@ -41,7 +41,7 @@ uint64_t step_weight_bytes(const ModelSpec& spec, const ModelWeights& weights) {
   uint64_t bytes = bytes_of(weights.head) + bytes_of(weights.final_norm);
   for (size_t i = 0; i < weights.layers.size(); ++i) {
     const LayerWeights& layer = weights.layers[i];
-    bytes += bytes_of(layer.mixer) + bytes_of(layer.ffn) + spec.layers[i].moe.chosen * layer.ffn.expert_bytes;
+    bytes += bytes_of(layer.mixer) + bytes_of(layer.ffn) + spec.layers[i].moe.chosen * layer.ffn.expert_bytes();
     for (const Linear* linear : {&layer.qkv, &layer.attention_output, &layer.up, &layer.down}) bytes += bytes_of(*linear);
     for (const NormWeights* norm : {&layer.pre_attention, &layer.post_attention, &layer.pre_ffn, &layer.post_ffn})
       bytes += bytes_of(*norm);

@@ -133,16 +133,30 @@ void StepRunner::write_input(const StepPlan& plan, Place& place) {
   std::memcpy(place.input.mapped() + sizeof(params::StepInput), plan.tokens.data(), plan.tokens.size() * sizeof(int32_t));
 }
 
-Result<StepTicket> StepRunner::submit(const StepPlan& plan) {
-  LAHAR_TRY(check(plan));
-  const auto ring = static_cast<uint32_t>(submitted_steps_ % options_.ring);
+Status StepRunner::begin_step(const StepPlan& plan, uint32_t ring) {
   Place& place = places_[ring];
   if (place.pending != 0) {
     const Stopwatch watch(host_, &HostSeconds::wait);
     LAHAR_TRY(device_->wait(place.pending));
+    LAHAR_TRY(finish_step(ring));
   }
   write_input(plan, place);
+  waits_.clear();
+  if (gate_) waits_.push_back(*gate_);
+  if (options_.experts == nullptr) return {};
+  LAHAR_ASSIGN(const auto copies, options_.experts->begin_step(ring));
+  if (copies) waits_.push_back(*copies);
+  return {};
+}
 
+Status StepRunner::finish_step(uint32_t ring) {
+  return options_.experts == nullptr ? Status{} : options_.experts->finished(ring);
+}
+
+Result<StepTicket> StepRunner::submit(const StepPlan& plan) {
+  LAHAR_TRY(check(plan));
+  const auto ring = static_cast<uint32_t>(submitted_steps_ % options_.ring);
+  LAHAR_TRY(begin_step(plan, ring));
   const StepShape shape = shape_of(plan);
   LAHAR_ASSIGN(Program * program, this->program(shape, ring));
   uint64_t timeline = 0;
@@ -152,10 +166,10 @@ Result<StepTicket> StepRunner::submit(const StepPlan& plan) {
   } else {
     for (const gpu::CommandList& list : program->lists) {
       const gpu::CommandList* one = &list;
-      LAHAR_ASSIGN(timeline, device_->submit(std::span(&one, 1), gate_, gate_value_));
+      LAHAR_ASSIGN(timeline, device_->submit(std::span(&one, 1), waits_));
     }
   }
-  place.pending = timeline;
+  places_[ring].pending = timeline;
   ++submitted_steps_;
   return StepTicket{ring, timeline, static_cast<uint32_t>(plan.tokens.size()), static_cast<uint32_t>(plan.runs.size())};
 }
@@ -170,7 +184,7 @@ Result<uint64_t> StepRunner::submit_slices(const Program& program, const StepSha
     lists = std::clamp<size_t>(lists, 1, program.lists.size() - next);
     std::vector<const gpu::CommandList*> slice;
     for (size_t i = 0; i < lists; ++i) slice.push_back(&program.lists[next + i]);
-    LAHAR_ASSIGN(timeline, device_->submit(slice, gate_, gate_value_));
+    LAHAR_ASSIGN(timeline, device_->submit(slice, waits_));
     slices_.push_back({timeline, lists, shape.bucket, now_seconds()});
     next += lists;
   }
@@ -197,6 +211,7 @@ Result<StepRunner::Outcome> StepRunner::wait(const StepTicket& ticket) {
     const Stopwatch watch(host_, &HostSeconds::wait);
     LAHAR_TRY(device_->wait(ticket.timeline));
   }
+  LAHAR_TRY(finish_step(ticket.ring));
   const Place& place = places_[ticket.ring];
   Outcome outcome;
   outcome.records = place.records.mapped_as<const params::SampleRecord>().first(ticket.runs);
@@ -257,7 +272,7 @@ Result<StepRunner::Program> StepRunner::record(const StepShape& shape, uint32_t 
     recorder.clear();
     return {};
   };
-  LAHAR_TRY(record_nodes(recorder, shape, places_[ring], finish_list));
+  LAHAR_TRY(record_nodes(recorder, shape, ring, finish_list));
   LAHAR_TRY(finish_list());
   return program;
 }
@@ -281,13 +296,13 @@ Result<StepTrace> StepRunner::trace(const StepPlan& plan) {
   LAHAR_TRY(device_->wait_idle());
   const auto ring = static_cast<uint32_t>(submitted_steps_ % options_.ring);
   Place& place = places_[ring];
-  write_input(plan, place);
+  LAHAR_TRY(begin_step(plan, ring));
   gpu::Recorder recorder(*device_);
   const StepShape shape = shape_of(plan);
-  LAHAR_TRY(record_nodes(recorder, shape, place, [] { return Status{}; }));
+  LAHAR_TRY(record_nodes(recorder, shape, ring, [] { return Status{}; }));
   LAHAR_ASSIGN(const gpu::CommandList list, recorder.finish({.timestamps = true}));
   const gpu::CommandList* lists[] = {&list};
-  LAHAR_ASSIGN(place.pending, device_->submit(lists, gate_, gate_value_));
+  LAHAR_ASSIGN(place.pending, device_->submit(lists, waits_));
   ++submitted_steps_;
   LAHAR_TRY(device_->wait(place.pending));
 
@@ -304,19 +319,29 @@ Result<StepTrace> StepRunner::trace(const StepPlan& plan) {
   return trace;
 }
 
-Status StepRunner::record_nodes(gpu::Recorder& recorder, const StepShape& shape, const Place& place,
+Status StepRunner::record_nodes(gpu::Recorder& recorder, const StepShape& shape, uint32_t ring,
                                 const std::function<Status()>& cut) {
   const ops::StepRef step{{step_state_, 0, step_state_bytes(shape.bucket)}, shape.bucket, shape.context, options_.slots};
-  record_prepare(recorder, shape, place);
+  record_prepare(recorder, shape, places_[ring]);
+  ExpertCache* const experts = options_.experts;
+  if (experts != nullptr) experts->record_begin(recorder, ring);
   LAHAR_TRY(transformer_.record_embedding(recorder, step));
   for (uint32_t layer = 0; layer < transformer_.layers(); ++layer) {
-    LAHAR_TRY(transformer_.record_layer(
-        recorder, step, layer,
-        {.kv = kv_.layer(layer), .mixer_state = recurrent_.mixer(layer), .ffn_state = recurrent_.ffn(layer)}));
+    LAHAR_TRY(transformer_.record_layer(recorder, step, layer,
+                                        {.kv = kv_.layer(layer),
+                                         .mixer_state = recurrent_.mixer(layer),
+                                         .ffn_state = recurrent_.ffn(layer),
+                                         .experts = experts == nullptr ? ExpertView{} : experts->layer(layer)}));
     const bool long_step = shape.bucket > kShortStepRows && layer % kLayersPerList == kLayersPerList - 1;
     if (shape.sliced || long_step) LAHAR_TRY(cut());
   }
+  if (experts != nullptr) experts->record_end(recorder, ring);
+  return record_logits(recorder, shape, step, places_[ring]);
+}
 
+// The head, where there is one, the sampler, and the end of the step.
+Status StepRunner::record_logits(gpu::Recorder& recorder, const StepShape& shape, const ops::StepRef& step,
+                                 const Place& place) {
   const ops::Activations logits = transformer_.logits(shape.bucket);
   const ops::SampleParams sample{.logits = logits,
                                  .vocabulary = transformer_.vocabulary(),

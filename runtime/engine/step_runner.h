@@ -15,6 +15,7 @@
 
 #include "blocks/transformer.h"
 #include "core/result.h"
+#include "engine/expert_cache.h"
 #include "engine/kv_storage.h"
 #include "engine/state_storage.h"
 #include "gpu/commands.h"
@@ -57,8 +58,9 @@ struct StepRunnerOptions {
   uint32_t max_bucket = 512;  // a power of two
   uint32_t ring = 3;          // steps that can be under way at once
   uint32_t slots = 1;
-  bool all_logits = false;      // LogitMode::kAll will be used: memory to read logits back is set aside
-  bool sampled_logits = false;  // LogitMode::kSampled reads back the logits that were sampled from
+  bool all_logits = false;         // LogitMode::kAll will be used: memory to read logits back is set aside
+  bool sampled_logits = false;     // LogitMode::kSampled reads back the logits that were sampled from
+  ExpertCache* experts = nullptr;  // where experts come and go; made for this ring, must outlive the StepRunner
 };
 
 // Seconds of the host's time that steps took, summed up.
@@ -126,8 +128,8 @@ class StepRunner {
   // Where set, the host's time is added up there; must live as long as it is set.
   void measure_host(HostSeconds* sums) { host_ = sums; }
 
-  // Every later submission waits until the timeline semaphore has reached `value` (for tests; VK_NULL_HANDLE: none).
-  void set_gate(VkSemaphore semaphore, uint64_t value) { gate_ = semaphore, gate_value_ = value; }
+  // Every later submission waits for it (for tests).
+  void set_gate(std::optional<gpu::TimelineWait> gate) { gate_ = gate; }
   // All buffers that a step may touch but weights and the KV pool, for tests that prove declared accesses.
   const gpu::Buffer& states() const { return states_; }
 
@@ -153,11 +155,14 @@ class StepRunner {
   Result<Program*> program(const StepShape& shape, uint32_t ring);
   Result<Program> record(const StepShape& shape, uint32_t ring);
   // The step's nodes. `cut` is called where a long step may be cut into submissions.
-  Status record_nodes(gpu::Recorder& recorder, const StepShape& shape, const Place& place,
-                      const std::function<Status()>& cut);
+  Status record_nodes(gpu::Recorder& recorder, const StepShape& shape, uint32_t ring, const std::function<Status()>& cut);
+  Status record_logits(gpu::Recorder& recorder, const StepShape& shape, const ops::StepRef& step, const Place& place);
   TracedNode traced(const gpu::Node& node) const;
   void record_prepare(gpu::Recorder& recorder, const StepShape& shape, const Place& place);
+  // Waits for the place's step before, and writes the next one's input.
+  Status begin_step(const StepPlan& plan, uint32_t ring);
   void write_input(const StepPlan& plan, Place& place);
+  Status finish_step(uint32_t ring);
   Status check(const StepPlan& plan) const;
   Result<uint64_t> submit_slices(const Program& program, const StepShape& shape);
   // Waits for the oldest slice and learns from how long it took.
@@ -175,8 +180,8 @@ class StepRunner {
   std::vector<uint32_t> positions_;  // by slot: where the device is at most
   std::map<std::pair<StepShape, uint32_t>, Program> programs_;
   uint64_t submitted_steps_ = 0, recorded_ = 0;
-  VkSemaphore gate_ = VK_NULL_HANDLE;
-  uint64_t gate_value_ = 0;
+  std::optional<gpu::TimelineWait> gate_;
+  std::vector<gpu::TimelineWait> waits_;  // of the step at hand
   HostSeconds* host_ = nullptr;
   std::atomic<double> time_slice_ = 0;       // seconds
   std::deque<Slice> slices_;                 // under way, the oldest first

@@ -11,6 +11,7 @@ Buffer::Buffer(Buffer&& other) noexcept
     : device_(std::move(other.device_)),
       handle_(std::exchange(other.handle_, VK_NULL_HANDLE)),
       allocation_(std::exchange(other.allocation_, nullptr)),
+      lent_(std::exchange(other.lent_, 0)),
       size_(std::exchange(other.size_, 0)),
       address_(std::exchange(other.address_, 0)),
       mapped_(std::exchange(other.mapped_, nullptr)) {}
@@ -21,6 +22,7 @@ Buffer& Buffer::operator=(Buffer&& other) noexcept {
   device_ = std::move(other.device_);
   handle_ = std::exchange(other.handle_, VK_NULL_HANDLE);
   allocation_ = std::exchange(other.allocation_, nullptr);
+  lent_ = std::exchange(other.lent_, 0);
   size_ = std::exchange(other.size_, 0);
   address_ = std::exchange(other.address_, 0);
   mapped_ = std::exchange(other.mapped_, nullptr);
@@ -32,7 +34,8 @@ Buffer::~Buffer() { release(); }
 void Buffer::release() {
   if (handle_ == VK_NULL_HANDLE) return;
   Allocator* allocator = device_->state_->allocator.get();
-  device_->retire([allocator, handle = handle_, memory = allocation_] { allocator->free(handle, memory); });
+  const Allocation gone{handle_, allocation_, nullptr, lent_};
+  device_->retire([allocator, gone] { allocator->free(gone); });
   handle_ = VK_NULL_HANDLE;
   device_.reset();
 }

@@ -15,6 +15,7 @@ class Device;
 
 enum class Memory {
   kDevice,    // fast for the GPU; not mapped
+  kHost,      // the host's, which the GPU reads in place, over the bus where there is one; not mapped
   kUpload,    // the host writes, the GPU reads; mapped, coherent
   kReadback,  // the GPU writes, the host reads; mapped, cached, coherent
 };
@@ -31,7 +32,7 @@ class Buffer {
   VkBuffer handle() const { return handle_; }
   uint64_t size() const { return size_; }        // bytes
   uint64_t address() const { return address_; }  // for shaders
-  std::byte* mapped() const { return mapped_; }  // null for Memory::kDevice
+  std::byte* mapped() const { return mapped_; }  // null for Memory::kDevice and kHost
   template <typename T>
   std::span<T> mapped_as() const {
     return {reinterpret_cast<T*>(mapped_), static_cast<size_t>(size_ / sizeof(T))};
@@ -43,6 +44,7 @@ class Buffer {
   std::shared_ptr<Device> device_;
   VkBuffer handle_ = VK_NULL_HANDLE;
   void* allocation_ = nullptr;  // the allocator's
+  uint64_t lent_ = 0;           // Allocation::lent
   uint64_t size_ = 0, address_ = 0;
   std::byte* mapped_ = nullptr;
 };

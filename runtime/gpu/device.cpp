@@ -23,14 +23,24 @@ Result<std::shared_ptr<Device>> Device::open(std::shared_ptr<Instance> instance,
   queue.queueFamilyIndex = device->queue_family_;
   queue.queueCount = 1;
   queue.pQueuePriorities = &priority;
+  std::vector<VkDeviceQueueCreateInfo> queues{queue};
+  const std::optional<uint32_t> transfer = physical.transfer_family();
+  if (transfer) {
+    queue.queueFamilyIndex = *transfer;
+    queues.push_back(queue);
+  }
   VkDeviceCreateInfo create{VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO, &wanted.f10};
-  create.queueCreateInfoCount = 1;
-  create.pQueueCreateInfos = &queue;
+  create.queueCreateInfoCount = static_cast<uint32_t>(queues.size());
+  create.pQueueCreateInfos = queues.data();
   create.enabledExtensionCount = static_cast<uint32_t>(wanted.extensions.size());
   create.ppEnabledExtensionNames = wanted.extensions.data();
   LAHAR_VK(ifn.vkCreateDevice(info.handle, &create, nullptr, &device->handle_), "opening " + info.name);
   load_device_table(device->fn_, device->handle_, ifn);
   device->fn_.vkGetDeviceQueue(device->handle_, device->queue_family_, 0, &device->state_->queue);
+  if (transfer) {
+    device->state_->transfer_family = *transfer;
+    device->fn_.vkGetDeviceQueue(device->handle_, *transfer, 0, &device->state_->transfer_queue);
+  }
   LAHAR_TRY(device->prepare(physical, options));
   return device;
 }
@@ -96,8 +106,10 @@ Status Device::prepare(const PhysicalDevice& physical, const DeviceOptions& opti
   const uint32_t bits = physical.queue_families[queue_family_].timestampValidBits;
   state.timestamp_mask = bits >= 64 ? UINT64_MAX : (uint64_t{1} << bits) - 1;
 
+  std::vector<uint32_t> families{queue_family_};
+  if (state.transfer_queue != VK_NULL_HANDLE) families.push_back(state.transfer_family);
   LAHAR_ASSIGN(state.allocator, Allocator::create({instance_->handle_, physical.handle, handle_, &instance_->state_->fn,
-                                                   caps_.memory_budget}));
+                                                   caps_.memory_budget, std::move(families)}));
   LAHAR_ASSIGN(kernels_, KernelCache::create(*this, options));
   return {};
 }
@@ -137,6 +149,7 @@ Result<Buffer> Device::create_buffer(uint64_t size, Memory intent, const std::st
   buffer.device_ = shared_from_this();
   buffer.handle_ = allocation->buffer;
   buffer.allocation_ = allocation->memory;
+  buffer.lent_ = allocation->lent;
   buffer.mapped_ = allocation->mapped;
   buffer.size_ = size;
   VkBufferDeviceAddressInfo address{VK_STRUCTURE_TYPE_BUFFER_DEVICE_ADDRESS_INFO};
@@ -157,10 +170,10 @@ void Device::set_name(VkObjectType type, uint64_t object, const std::string& nam
 
 MemoryUse Device::memory_use() const {
   const Allocator::Use use = state_->allocator->use();
-  return {use.used, use.budget};
+  return {use.used - use.lent, use.lent, use.budget};
 }
 
-Result<uint64_t> Device::submit(std::span<const CommandList* const> lists, VkSemaphore wait_timeline, uint64_t wait_value) {
+Result<uint64_t> Device::submit(std::span<const CommandList* const> lists, std::span<const TimelineWait> waits) {
   if (state_->lost) return Error{ErrorCode::kDeviceLost, caps_.info.name + " was lost"};
   std::vector<VkCommandBufferSubmitInfo> buffers;
   for (const CommandList* list : lists) {
@@ -168,16 +181,20 @@ Result<uint64_t> Device::submit(std::span<const CommandList* const> lists, VkSem
     info.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_SUBMIT_INFO;
     info.commandBuffer = list->handle();
   }
-  VkSemaphoreSubmitInfo wait{VK_STRUCTURE_TYPE_SEMAPHORE_SUBMIT_INFO};
-  wait.semaphore = wait_timeline;
-  wait.value = wait_value;
-  wait.stageMask = VK_PIPELINE_STAGE_2_ALL_COMMANDS_BIT;
+  std::vector<VkSemaphoreSubmitInfo> waited;
+  for (const TimelineWait& wait : waits) {
+    VkSemaphoreSubmitInfo& info = waited.emplace_back();
+    info.sType = VK_STRUCTURE_TYPE_SEMAPHORE_SUBMIT_INFO;
+    info.semaphore = wait.semaphore;
+    info.value = wait.value;
+    info.stageMask = VK_PIPELINE_STAGE_2_ALL_COMMANDS_BIT;
+  }
   VkSemaphoreSubmitInfo signal{VK_STRUCTURE_TYPE_SEMAPHORE_SUBMIT_INFO};
   signal.semaphore = state_->timeline;
   signal.stageMask = VK_PIPELINE_STAGE_2_ALL_COMMANDS_BIT;
   VkSubmitInfo2 info{VK_STRUCTURE_TYPE_SUBMIT_INFO_2};
-  info.waitSemaphoreInfoCount = wait_timeline != VK_NULL_HANDLE ? 1 : 0;
-  info.pWaitSemaphoreInfos = &wait;
+  info.waitSemaphoreInfoCount = static_cast<uint32_t>(waited.size());
+  info.pWaitSemaphoreInfos = waited.data();
   info.commandBufferInfoCount = static_cast<uint32_t>(buffers.size());
   info.pCommandBufferInfos = buffers.data();
   info.signalSemaphoreInfoCount = 1;

@@ -44,8 +44,15 @@ struct ImportedDevice {
 };
 
 struct MemoryUse {
-  uint64_t used = 0;    // bytes of device-local memory that this process has allocated
+  uint64_t used = 0;    // bytes of device-local memory that this process has allocated, but for what is `lent`
+  uint64_t lent = 0;    // bytes of it behind Memory::kHost buffers, where the host's memory is the device's own
   uint64_t budget = 0;  // bytes it may use in all before the driver starts to swap or fail
+};
+
+// A timeline semaphore, and the value that it must have reached.
+struct TimelineWait {
+  VkSemaphore semaphore = VK_NULL_HANDLE;
+  uint64_t value = 0;
 };
 
 class Device : public std::enable_shared_from_this<Device> {
@@ -74,11 +81,9 @@ class Device : public std::enable_shared_from_this<Device> {
   MemoryUse memory_use() const;
   std::vector<Heap> heaps() const;  // as they are now
 
-  // Submits the lists in order as one batch that starts after everything submitted before it, waits for `wait_timeline`
-  // (where given, an outside timeline semaphore at wait_value), and returns the value that the device's timeline takes
-  // when all of it has finished. Errors: kDeviceLost, kOutOfMemory.
-  Result<uint64_t> submit(std::span<const CommandList* const> lists, VkSemaphore wait_timeline = VK_NULL_HANDLE,
-                          uint64_t wait_value = 0);
+  // Submits the lists in order as one batch that starts after everything submitted before it and after all `waits`, and
+  // returns the value that the device's timeline takes when all of it has finished. Errors: kDeviceLost, kOutOfMemory.
+  Result<uint64_t> submit(std::span<const CommandList* const> lists, std::span<const TimelineWait> waits = {});
   // Blocks without spinning until the timeline has reached `value`. timeout in nanoseconds; false when it ran out.
   Result<bool> wait(uint64_t value, uint64_t timeout = UINT64_MAX) const;
   Result<void> wait_idle() const;
@@ -95,6 +100,7 @@ class Device : public std::enable_shared_from_this<Device> {
  private:
   friend class Buffer;
   friend class CommandList;
+  friend class CopyQueue;
   friend class KernelCache;
   friend class Recorder;
   Device() = default;

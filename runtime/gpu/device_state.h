@@ -16,6 +16,8 @@ namespace lahar::gpu {
 struct Device::State {
   const InstanceState* instance = nullptr;
   VkQueue queue = VK_NULL_HANDLE;
+  VkQueue transfer_queue = VK_NULL_HANDLE;  // for CopyQueue; null where there is none of its own
+  uint32_t transfer_family = 0;
   VkSemaphore timeline = VK_NULL_HANDLE;
   std::unique_ptr<Allocator> allocator;
   uint64_t timestamp_mask = 0;

@@ -14,6 +14,7 @@
 #include <shared_mutex>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #include "gpu/error.h"
 
@@ -45,6 +46,8 @@ constexpr uint64_t kSmallUpload = 1 << 20;
 struct Allocator::State {
   vma::VmaAllocator handle = nullptr;
   const VkPhysicalDeviceMemoryProperties* memory = nullptr;
+  std::vector<uint32_t> queue_families;
+  std::atomic<uint64_t> lent{0};
 };
 
 Result<std::unique_ptr<Allocator>> Allocator::create(const Context& context) {
@@ -63,6 +66,7 @@ Result<std::unique_ptr<Allocator>> Allocator::create(const Context& context) {
   allocator->state_ = std::make_unique<State>();
   LAHAR_VK(vma::vmaCreateAllocator(&info, &allocator->state_->handle), "creating the memory allocator");
   vma::vmaGetMemoryProperties(allocator->state_->handle, &allocator->state_->memory);
+  allocator->state_->queue_families = context.queue_families;
   return allocator;
 }
 
@@ -75,6 +79,11 @@ Result<Allocation> Allocator::allocate(uint64_t size, Memory intent) {
   info.size = size;
   info.usage = VK_BUFFER_USAGE_STORAGE_BUFFER_BIT | VK_BUFFER_USAGE_TRANSFER_SRC_BIT | VK_BUFFER_USAGE_TRANSFER_DST_BIT |
                VK_BUFFER_USAGE_INDIRECT_BUFFER_BIT | VK_BUFFER_USAGE_SHADER_DEVICE_ADDRESS_BIT;
+  if (state_->queue_families.size() > 1) {
+    info.sharingMode = VK_SHARING_MODE_CONCURRENT;
+    info.queueFamilyIndexCount = static_cast<uint32_t>(state_->queue_families.size());
+    info.pQueueFamilyIndices = state_->queue_families.data();
+  }
   vma::VmaAllocationCreateInfo how{};
   switch (intent) {
     case Memory::kDevice:
@@ -83,6 +92,7 @@ Result<Allocation> Allocator::allocate(uint64_t size, Memory intent) {
       how.requiredFlags = VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT;
       how.flags = vma::VMA_ALLOCATION_CREATE_WITHIN_BUDGET_BIT;
       break;
+    case Memory::kHost: how.usage = vma::VMA_MEMORY_USAGE_AUTO_PREFER_HOST; break;
     case Memory::kUpload:
       how.usage = size <= kSmallUpload ? vma::VMA_MEMORY_USAGE_AUTO_PREFER_DEVICE : vma::VMA_MEMORY_USAGE_AUTO_PREFER_HOST;
       how.flags = vma::VMA_ALLOCATION_CREATE_MAPPED_BIT | vma::VMA_ALLOCATION_CREATE_HOST_ACCESS_SEQUENTIAL_WRITE_BIT;
@@ -102,11 +112,15 @@ Result<Allocation> Allocator::allocate(uint64_t size, Memory intent) {
            "allocating " + std::to_string(size) + " bytes");
   out.memory = memory;
   out.mapped = static_cast<std::byte*>(placed.pMappedData);
+  const uint32_t heap = state_->memory->memoryTypes[placed.memoryType].heapIndex;
+  if (intent == Memory::kHost && (state_->memory->memoryHeaps[heap].flags & VK_MEMORY_HEAP_DEVICE_LOCAL_BIT))
+    state_->lent += out.lent = size;
   return out;
 }
 
-void Allocator::free(VkBuffer buffer, void* memory) {
-  vma::vmaDestroyBuffer(state_->handle, buffer, static_cast<vma::VmaAllocation>(memory));
+void Allocator::free(const Allocation& allocation) {
+  vma::vmaDestroyBuffer(state_->handle, allocation.buffer, static_cast<vma::VmaAllocation>(allocation.memory));
+  state_->lent -= allocation.lent;
 }
 
 Allocator::Use Allocator::use() const {
@@ -118,6 +132,7 @@ Allocator::Use Allocator::use() const {
     use.used += budgets[i].statistics.blockBytes;
     use.budget += budgets[i].budget;
   }
+  use.lent = std::min<uint64_t>(state_->lent, use.used);
   return use;
 }
 

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 #include "core/result.h"
 #include "gpu/buffer.h"
@@ -16,6 +17,7 @@ struct Allocation {
   VkBuffer buffer = VK_NULL_HANDLE;
   void* memory = nullptr;
   std::byte* mapped = nullptr;
+  uint64_t lent = 0;  // see Allocator::Use
 };
 
 // Thread rule: any thread.
@@ -27,6 +29,7 @@ class Allocator {
     VkDevice device;
     const InstanceTable* instance_fn;
     bool memory_budget;
+    std::vector<uint32_t> queue_families;  // that use buffers
   };
   static Result<std::unique_ptr<Allocator>> create(const Context& context);
   ~Allocator();
@@ -35,10 +38,11 @@ class Allocator {
 
   // A buffer for storage, transfers and indirect dispatches, 256-byte aligned. Errors: kOutOfMemory, kDeviceLost.
   Result<Allocation> allocate(uint64_t size, Memory intent);
-  void free(VkBuffer buffer, void* memory);
+  void free(const Allocation& allocation);
 
   struct Use {
     uint64_t used = 0, budget = 0;  // bytes of device-local heaps
+    uint64_t lent = 0;              // of `used`, what Memory::kHost buffers take: all memory is the device's own on some
   };
   Use use() const;
 

@@ -145,6 +145,16 @@ std::optional<uint32_t> PhysicalDevice::compute_family() const {
   return any;
 }
 
+std::optional<uint32_t> PhysicalDevice::transfer_family() const {
+  for (uint32_t i = 0; i < queue_families.size(); ++i) {
+    const VkQueueFlags flags = queue_families[i].queueFlags;
+    const VkQueueFlags other =
+        VK_QUEUE_GRAPHICS_BIT | VK_QUEUE_COMPUTE_BIT | VK_QUEUE_VIDEO_DECODE_BIT_KHR | VK_QUEUE_VIDEO_ENCODE_BIT_KHR;
+    if ((flags & VK_QUEUE_TRANSFER_BIT) && !(flags & other)) return i;
+  }
+  return std::nullopt;
+}
+
 DeviceInfo describe(const PhysicalDevice& device) {
   const VkPhysicalDeviceProperties& p = device.base.properties;
   DeviceInfo info;

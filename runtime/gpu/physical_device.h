@@ -38,6 +38,8 @@ struct PhysicalDevice {
   // The family that kernels run on: compute without graphics where there is one that has timestamps, else the first with
   // compute; nullopt where there is none.
   std::optional<uint32_t> compute_family() const;
+  // A family that does nothing but copies, beside what runs elsewhere; nullopt where there is none.
+  std::optional<uint32_t> transfer_family() const;
 
   const InstanceTable& fn;
   VkPhysicalDevice handle;

@@ -64,7 +64,7 @@ TEST_F(EngineTest, AtLeastTwoStepsAreSubmittedWhileTheDeviceIsHeld) {
   VkSemaphore gate = VK_NULL_HANDLE;
   const VolkDeviceTable& vk = device().fn();
   ASSERT_EQ(vk.vkCreateSemaphore(device().handle(), &info, nullptr, &gate), VK_SUCCESS);
-  engine->steps().set_gate(gate, 1);
+  engine->steps().set_gate(gpu::TimelineWait{gate, 1});
   StepRunner& steps = engine->steps();
   const uint64_t before = device().submitted();
   const auto decode = [&] {
@@ -83,7 +83,7 @@ TEST_F(EngineTest, AtLeastTwoStepsAreSubmittedWhileTheDeviceIsHeld) {
   ASSERT_EQ(vk.vkSignalSemaphore(device().handle(), &open_gate), VK_SUCCESS);
   EXPECT_TRUE(steps.wait(*first).ok());
   EXPECT_TRUE(steps.wait(*second).ok());
-  engine->steps().set_gate(VK_NULL_HANDLE, 0);
+  engine->steps().set_gate(std::nullopt);
   vk.vkDestroySemaphore(device().handle(), gate, nullptr);
 }
 
@@ -174,7 +174,7 @@ TEST_F(EngineTest, APromptIsCancelledBetweenItsChunks) {
   VkSemaphore gate = VK_NULL_HANDLE;
   const VolkDeviceTable& vk = device().fn();
   ASSERT_EQ(vk.vkCreateSemaphore(device().handle(), &info, nullptr, &gate), VK_SUCCESS);
-  engine->steps().set_gate(gate, 1);
+  engine->steps().set_gate(gpu::TimelineWait{gate, 1});
   const std::vector<int32_t> tokens = prompt(64);
   std::atomic<bool> cancel = false;
   const uint64_t before = device().submitted();
@@ -185,7 +185,7 @@ TEST_F(EngineTest, APromptIsCancelledBetweenItsChunks) {
   const VkSemaphoreSignalInfo open_gate{VK_STRUCTURE_TYPE_SEMAPHORE_SIGNAL_INFO, nullptr, gate, 1};
   EXPECT_EQ(vk.vkSignalSemaphore(device().handle(), &open_gate), VK_SUCCESS);
   thread.join();
-  engine->steps().set_gate(VK_NULL_HANDLE, 0);
+  engine->steps().set_gate(std::nullopt);
   vk.vkDestroySemaphore(device().handle(), gate, nullptr);
   ASSERT_TRUE(cancelled->ok()) << why(*cancelled);
   EXPECT_EQ((*cancelled)->reason, StopReason::kCancelled);

@@ -100,7 +100,8 @@ TEST_F(Commands, SubmissionsQueueUpBehindATimelineTheHostHolds) {
   const uint64_t before = *device().completed();
   const gpu::CommandList* first[] = {&*one};
   const gpu::CommandList* second[] = {&*two};
-  const Result<uint64_t> v1 = device().submit(first, gate, 1), v2 = device().submit(second);
+  const gpu::TimelineWait waits[] = {{gate, 1}};
+  const Result<uint64_t> v1 = device().submit(first, waits), v2 = device().submit(second);
   ASSERT_TRUE(v1.ok() && v2.ok());
   EXPECT_EQ(*v2, before + 2);
   const Result<bool> early = device().wait(*v1, 1000000);

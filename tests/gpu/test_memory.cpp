@@ -83,7 +83,8 @@ TEST_F(MemoryTest, ABufferInUseOutlivesItsObject) {
     Result<gpu::CommandList> list = recorder.finish();
     ASSERT_TRUE(list.ok()) << test::why(list);
     const gpu::CommandList* lists[] = {&*list};
-    const Result<uint64_t> submitted = device().submit(lists, gate, 1);
+    const gpu::TimelineWait waits[] = {{gate, 1}};
+    const Result<uint64_t> submitted = device().submit(lists, waits);
     ASSERT_TRUE(submitted.ok()) << test::why(submitted);
     value = *submitted;
     device().retire([&destroyed] { destroyed = true; });

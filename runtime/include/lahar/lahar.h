@@ -209,7 +209,7 @@ typedef struct lahar_engine_options {
   uint32_t chunk;          /* prompt tokens a step; 0: 512 */
   lahar_quantize quantize; /* of F32, F16 and BF16 weights, while loading */
   int full_precision;      /* not 0: everything in fp32, for comparison with references */
-  uint64_t memory_cap;     /* bytes of device memory for everything; 0: what there is */
+  uint64_t memory_cap;     /* bytes of device memory; weights beyond it are read from the host's memory; 0: what there is */
   lahar_progress_callback progress;
   void* progress_user;
   lahar_kv kv;
@@ -219,10 +219,13 @@ typedef struct lahar_engine_options {
   const lahar_vulkan_device* vulkan; /* instead of `device`: the application's own */
   uint32_t alternatives;             /* with each token, so many of the likeliest; at most LAHAR_MOST_ALTERNATIVES */
   float time_slice;                  /* milliseconds, as lahar_set_time_slice */
+  /* Bytes of device memory for copies of the experts in use, while all experts stay in the host's memory. 0: everything goes
+   * to the device where it fits; where not, experts have copies in what is left. */
+  uint64_t expert_cache;
 } lahar_engine_options;
 #define LAHAR_MOST_ALTERNATIVES 20
 #define LAHAR_ENGINE_OPTIONS_INIT \
-  { sizeof(lahar_engine_options), NULL, 0, 0, LAHAR_QUANTIZE_NONE, 0, 0, NULL, NULL, LAHAR_KV_DEFAULT, 0, 0, NULL, 0, 0 }
+  { sizeof(lahar_engine_options), NULL, 0, 0, LAHAR_QUANTIZE_NONE, 0, 0, NULL, NULL, LAHAR_KV_DEFAULT, 0, 0, NULL, 0, 0, 0 }
 
 typedef struct lahar_memory_plan {
   size_t size;
@@ -230,6 +233,8 @@ typedef struct lahar_memory_plan {
   uint64_t available_bytes;                        /* that the device can still give */
   uint32_t context;                                /* tokens, as it would be opened */
   int fits;
+  uint64_t expert_cache_bytes; /* on the device, for copies of experts */
+  uint64_t host_bytes;         /* of weights that stay in the host's memory */
 } lahar_memory_plan;
 
 /* Would it fit? Loads nothing. `options` may be NULL. Errors: the model's. */
@@ -311,6 +316,9 @@ typedef struct lahar_generate_result {
   uint32_t generated_tokens; /* one that ended the reply is counted too */
   double prefill_seconds;    /* from the call to the first token */
   double decode_seconds;     /* from the first token to the last */
+  /* Of experts in the host's memory; 0 where there are none: how many the steps used, how many of those had a copy in device
+   * memory, and the bytes that were copied there meanwhile. */
+  uint64_t expert_reads, expert_hits, expert_bytes_copied;
 } lahar_generate_result;
 
 /* Blocks until the generation has ended. `result` may be NULL. A generation that lahar_cancel or the callback stops returns

@@ -80,6 +80,7 @@ struct EngineOptions {
   Quantize quantize = Quantize::kNone;
   bool full_precision = false;
   uint64_t memory_cap = 0;                                      // bytes; 0: what there is
+  uint64_t expert_cache = 0;                                    // bytes; see lahar_engine_options
   std::function<bool(uint64_t done, uint64_t total)> progress;  // false cancels
   Kv kv = Kv::kDefault;
   uint32_t streaming_sinks = 0, streaming_window = 0;  // tokens; see lahar_engine_options
@@ -92,6 +93,7 @@ struct MemoryPlan {
   uint64_t weights_bytes = 0, kv_bytes = 0, scratch_bytes = 0, available_bytes = 0;
   uint32_t context = 0;
   bool fits = false;
+  uint64_t expert_cache_bytes = 0, host_bytes = 0;  // see lahar_memory_plan
 };
 
 struct Sampling {
@@ -124,6 +126,7 @@ struct Reply {
   lahar_stop_reason reason = LAHAR_STOP_TOKEN;
   uint32_t prompt_tokens = 0, reused_tokens = 0, generated_tokens = 0;
   double prefill_seconds = 0, decode_seconds = 0;
+  uint64_t expert_reads = 0, expert_hits = 0, expert_bytes_copied = 0;  // see lahar_generate_result
 };
 
 struct Trace {
@@ -291,7 +294,8 @@ class Model {
     lahar_memory_plan plan{};
     plan.size = sizeof(plan);
     check(lahar_plan(get(), &o, &plan));
-    return {plan.weights_bytes, plan.kv_bytes, plan.scratch_bytes, plan.available_bytes, plan.context, plan.fits != 0};
+    return {plan.weights_bytes, plan.kv_bytes,  plan.scratch_bytes,      plan.available_bytes,
+            plan.context,       plan.fits != 0, plan.expert_cache_bytes, plan.host_bytes};
   }
 
   lahar_model* get() const { return handle_.get(); }
@@ -313,6 +317,7 @@ class Model {
     o.quantize = static_cast<lahar_quantize>(options.quantize);
     o.full_precision = options.full_precision ? 1 : 0;
     o.memory_cap = options.memory_cap;
+    o.expert_cache = options.expert_cache;
     o.kv = static_cast<lahar_kv>(options.kv);
     o.streaming_sinks = options.streaming_sinks;
     o.streaming_window = options.streaming_window;
@@ -491,6 +496,9 @@ class Engine {
     reply.generated_tokens = result.generated_tokens;
     reply.prefill_seconds = result.prefill_seconds;
     reply.decode_seconds = result.decode_seconds;
+    reply.expert_reads = result.expert_reads;
+    reply.expert_hits = result.expert_hits;
+    reply.expert_bytes_copied = result.expert_bytes_copied;
     return std::move(reply);
   }
 

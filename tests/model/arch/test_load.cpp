@@ -133,10 +133,11 @@ TEST_F(Load, ExpertsLieInSlabsThatATableFinds) {
       for (size_t e = 0; e < table.size(); ++e) {
         const gpu::BufferRange* memory = nullptr;
         for (const gpu::BufferRange& range : block.experts.slabs)
-          if (table[e] >= range.address() && table[e] + block.expert_bytes <= range.address() + range.size) memory = &range;
+          if (table[e] >= range.address() && table[e] + block.expert_bytes() <= range.address() + range.size)
+            memory = &range;
         ASSERT_NE(memory, nullptr) << "expert " << e;
         EXPECT_EQ(table[e] % 256, 0u);
-        const gpu::BufferRange slab = memory->part(table[e] - memory->address(), block.expert_bytes);
+        const gpu::BufferRange slab = memory->part(table[e] - memory->address(), block.expert_bytes());
         const ExpertPlan& plan = opened.plan->data().layers[layer].ffn.experts.experts[e];
         const double bound = quantize == Quantize::kNone ? 0 : 0.01;
         EXPECT_LE(relative_error(read_back(device(), slab, block.experts.gate_up), expected(*opened.plan, plan.up)), bound);
