@@ -129,7 +129,7 @@ Allocator::Use Allocator::use() const {
   Use use;
   for (uint32_t i = 0; i < state_->memory->memoryHeapCount; ++i) {
     if (!(state_->memory->memoryHeaps[i].flags & VK_MEMORY_HEAP_DEVICE_LOCAL_BIT)) continue;
-    use.used += budgets[i].statistics.blockBytes;
+    use.used += budgets[i].statistics.allocationBytes;
     use.budget += budgets[i].budget;
   }
   use.lent = std::min<uint64_t>(state_->lent, use.used);
