@@ -284,13 +284,13 @@ Result<GenerateOutcome> Engine::run(const GenerateRequest& request) {
     reused = goes_on ? reused : 0, position = goes_on ? position_ : 0;
   }
   begin(position, request.sampling);
+  const ExpertStats experts_before = experts_ ? experts_->stats() : ExpertStats{};
 
   GenerateOutcome result;
   result.stats.reused_tokens = reused;
   result.stats.prompt_tokens = static_cast<uint32_t>(request.prompt.size()) - reused;
   std::vector<int32_t> chain(request.prompt.begin(), request.prompt.end());  // what the device has been fed, and its answers
   bool stopped = false;
-  const ExpertStats experts_before = experts_ ? experts_->stats() : ExpertStats{};
   const Stopwatch watch;
 
   // A token arrived from the device, wanted or not: steps under way when the end is seen go on for a little.
