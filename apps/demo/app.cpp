@@ -138,10 +138,12 @@ bool draw_frame(State& s, ImGuiLayer& layer, FrameTime time, float scale) {
   s.update(time.now, time.last);
   s.window_bytes = layer.memory_bytes();
   for (const Node* node : s.conversation.path()) layer.fonts.need(node->content);
-  layer.fonts.need(s.input);
+  for (const std::string* text : {&s.input, &s.edit_text, &s.conversation.system_prompt, &s.notice}) layer.fonts.need(*text);
+  layer.fonts.need(s.wide);
   layer.begin(s.settings.dark, scale * s.settings.zoom);
   ImGui::NewFrame();
   draw_app(s);
+  s.typed.clear();
   return layer.draw();
 }
 

@@ -1,8 +1,8 @@
 // The conversation and the line to write in.
 #include <imgui.h>
-#include <imgui_stdlib.h>
 
 #include "demo/state.h"
+#include "demo/wrapped_input.h"
 
 namespace lahar::demo {
 namespace {
@@ -21,10 +21,10 @@ void draw_branches(State& s, Node* node) {
 
 void draw_editor(State& s, Node* node) {
   const float height = ImGui::GetTextLineHeight() * 4 + ImGui::GetStyle().FramePadding.y * 2;
-  ImGui::InputTextMultiline("##edit", &s.edit_text, {-1, height});
+  wrapped_input("##edit", &s.edit_text, {ImGui::GetContentRegionAvail().x, height}, &s.typed);
   if (ImGui::Button("Save and ask")) {
     s.editing = nullptr;
-    s.edit(node, s.edit_text);
+    s.edit(node, s.wide.original(s.edit_text));
   }
   s.mark("edit-save");
   ImGui::SameLine();
@@ -38,10 +38,10 @@ void draw_message(State& s, Node* node) {
   ImGui::PopStyleColor();
   draw_branches(s, node);
   ImGui::SameLine();
-  if (ImGui::SmallButton("Copy")) ImGui::SetClipboardText(node->content.c_str());
+  if (ImGui::SmallButton("Copy")) ImGui::SetClipboardText(s.wide.shown(node->content).c_str());
   if (idle && user) {
     ImGui::SameLine();
-    if (ImGui::SmallButton("Edit")) s.editing = node, s.edit_text = node->content;
+    if (ImGui::SmallButton("Edit")) s.editing = node, s.edit_text = s.wide.shown(node->content);
     s.mark("edit");
   }
   if (idle && !user) {
@@ -52,7 +52,7 @@ void draw_message(State& s, Node* node) {
   if (s.editing == node) return draw_editor(s, node);
   ImGui::PushTextWrapPos(0);
   if (node == s.streaming && node->content.empty()) ImGui::TextDisabled("...");
-  else ImGui::TextUnformatted(node->content.data(), node->content.data() + node->content.size());
+  else ImGui::TextUnformatted(s.wide.shown(node->content).c_str());
   ImGui::PopTextWrapPos();
   ImGui::Spacing();
 }
@@ -86,7 +86,7 @@ void draw_input(State& s, float height) {
   ImGuiInputTextFlags flags = ImGuiInputTextFlags_EnterReturnsTrue;
   if (!ImGui::GetIO().KeyShift) flags |= ImGuiInputTextFlags_CtrlEnterForNewLine;
   const float width = std::max(ImGui::GetContentRegionAvail().x - button - gap, 20.0f);
-  const bool entered = ImGui::InputTextMultiline("##input", &s.input, {width, height}, flags);
+  const bool entered = wrapped_input("##input", &s.input, {width, height}, &s.typed, flags);
   if (ImGui::IsItemActive()) s.focus_input = false;
   s.mark("input");
   ImGui::SameLine();

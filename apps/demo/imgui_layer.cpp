@@ -3,6 +3,7 @@
 #include <backends/imgui_impl_vulkan.h>
 
 #include "demo/style.h"
+#include "demo/wrapped_input.h"
 
 namespace lahar::demo {
 namespace {
@@ -50,7 +51,7 @@ void ImGuiLayer::begin(bool dark, float scale) {
   if (dark != dark_ || scale != scale_) apply_style(dark, scale);
   dark_ = dark, scale_ = scale;
   fonts.set_pixels(kFontPixels * scale);
-  if (fonts.stale()) make_fonts();
+  if (fonts.due()) make_fonts();
   ImGui_ImplVulkan_NewFrame();
 }
 
@@ -60,6 +61,22 @@ void ImGuiLayer::make_fonts() {
   check_vk(vkDeviceWaitIdle(gpu_.device), "vkDeviceWaitIdle");
   ImGui_ImplVulkan_DestroyFontsTexture();
   ImGui_ImplVulkan_CreateFontsTexture();
+}
+
+void ImGuiLayer::share_clipboard(WideText& wide) {
+  ImGuiIO& io = ImGui::GetIO();
+  clipboard_ = {&wide, io.GetClipboardTextFn, io.SetClipboardTextFn, io.ClipboardUserData, {}};
+  io.ClipboardUserData = &clipboard_;
+  io.GetClipboardTextFn = [](void* user) {
+    auto& clipboard = *static_cast<Clipboard*>(user);
+    const char* const text = clipboard.get(clipboard.user);
+    clipboard.taken = clipboard.wide->shown(text != nullptr ? text : "");
+    return clipboard.taken.c_str();
+  };
+  io.SetClipboardTextFn = [](void* user, const char* text) {
+    auto& clipboard = *static_cast<Clipboard*>(user);
+    clipboard.set(clipboard.user, clipboard.wide->original(without_soft_breaks(text)).c_str());
+  };
 }
 
 bool ImGuiLayer::draw() {

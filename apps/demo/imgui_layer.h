@@ -18,6 +18,8 @@ class ImGuiLayer {
   ImGuiLayer& operator=(const ImGuiLayer&) = delete;
 
   Fonts fonts;
+  // The clipboard has text as it is, the interface as it is shown. `wide` outlives this; after the platform's part is there.
+  void share_clipboard(WideText& wide);
   // Between the platform's part of a new frame and ImGui::NewFrame(): makes the fonts anew where they have changed.
   // `scale`: pixels of the screen for one of the design's.
   void begin(bool dark, float scale);
@@ -32,6 +34,13 @@ class ImGuiLayer {
   VkDescriptorPool pool_ = VK_NULL_HANDLE;
   bool dark_ = false;
   float scale_ = 0;
+  struct Clipboard {
+    WideText* wide = nullptr;
+    const char* (*get)(void*) = nullptr;
+    void (*set)(void*, const char*) = nullptr;
+    void* user = nullptr;
+    std::string taken;
+  } clipboard_;
 };
 
 }  // namespace lahar::demo

@@ -3,6 +3,7 @@
 #include <imgui_stdlib.h>
 
 #include "demo/state.h"
+#include "demo/wrapped_input.h"
 
 namespace lahar::demo {
 namespace {
@@ -47,7 +48,9 @@ void draw_settings_menu(State& s) {
   Settings& settings = s.settings;
   const float width = menu_width();
   ImGui::TextDisabled("system prompt");
-  ImGui::InputTextMultiline("##system", &s.conversation.system_prompt, {width, ImGui::GetTextLineHeight() * 4});
+  std::string shown = s.wide.shown(s.conversation.system_prompt);
+  wrapped_input("##system", &shown, {width, ImGui::GetTextLineHeight() * 4}, &s.typed);
+  s.conversation.system_prompt = s.wide.original(shown);
   ImGui::Checkbox("Sampling as the model advises", &settings.model_sampling);
   ImGui::BeginDisabled(settings.model_sampling);
   const auto slider = [&](const char* name, const auto& draw) {
@@ -81,7 +84,7 @@ void draw_conversation_menu(State& s) {
     std::string text;
     for (const Node* node : s.conversation.path())
       text += (node->role == "user" ? "You: " : "Model: ") + node->content + "\n\n";
-    ImGui::SetClipboardText(text.c_str());
+    ImGui::SetClipboardText(s.wide.shown(text).c_str());
   }
   ImGui::Separator();
   ImGui::SetNextItemWidth(menu_width());

@@ -18,6 +18,7 @@ Stage::Stage(std::shared_ptr<Runtime> runtime, const StageOptions& options)
   state.settings.dark = options.dark;
   state.settings.time_slice = options.time_slice;
   state.models = ModelList(options.list_file);
+  layer.share_clipboard(state.wide);
 }
 
 void Stage::resize(uint32_t width, uint32_t height) { image.resize(width, height); }

@@ -22,7 +22,7 @@ double steady_now() { return std::chrono::duration<double>(std::chrono::steady_c
 void State::send() {
   const size_t end = input.find_last_not_of(" \t\n");
   if (end == std::string::npos || session.generating() || loaded == nullptr) return;
-  Node* const message = conversation.append("user", input.substr(0, end + 1));
+  Node* const message = conversation.append("user", wide.original(std::string_view(input).substr(0, end + 1)));
   input.clear();
   notice.clear();
   start_reply(message);

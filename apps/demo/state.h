@@ -13,6 +13,7 @@
 #include "demo/series.h"
 #include "demo/session.h"
 #include "demo/style.h"
+#include "demo/wide_text.h"
 
 namespace lahar::demo {
 
@@ -45,9 +46,11 @@ struct State {
   Conversation conversation;
   ModelList models;
 
-  Node* streaming = nullptr;  // the reply that comes
-  Node* editing = nullptr;    // the message that is being changed
-  std::string input, edit_text;
+  Node* streaming = nullptr;     // the reply that comes
+  Node* editing = nullptr;       // the message that is being changed
+  std::string input, edit_text;  // as they are shown (wide_text.h)
+  WideText wide;
+  std::string typed;                                        // since the last frame, of what Dear ImGui cannot take
   std::string model_path, file_path = "conversation.json";  // typed in the menus
   std::string notice;                                       // what went wrong or was done; empty: nothing
   bool notice_is_error = false;

@@ -8,9 +8,9 @@ namespace lahar::demo {
 namespace {
 
 // Spaces and breaks made visible.
-std::string shown(const std::string& text) {
+std::string shown(State& s, const std::string& text) {
   std::string out;
-  for (const char c : text) {
+  for (const char c : s.wide.shown(text)) {
     if (c == '\n') out += "\\n";
     else if (c == '\t') out += "\\t";
     else out += c;
@@ -22,7 +22,7 @@ std::string shown(const std::string& text) {
 const Alternative* draw_alternatives(State& s, Node* reply, size_t index, bool clickable) {
   const TokenInfo& token = reply->tokens[index];
   const int32_t before = index > 0 ? reply->tokens[index - 1].id : -1;
-  ImGui::Text("\"%s\"  %.2f %%   entropy %.2f bits", shown(token.text).c_str(), std::exp(token.logprob) * 100,
+  ImGui::Text("\"%s\"  %.2f %%   entropy %.2f bits", shown(s, token.text).c_str(), std::exp(token.logprob) * 100,
               token.entropy / std::log(2.0f));
   if (token.forced) ImGui::TextDisabled("chosen by hand");
   if (clickable) ImGui::TextDisabled("Click on one to continue from there.");
@@ -38,7 +38,7 @@ const Alternative* draw_alternatives(State& s, Node* reply, size_t index, bool c
     draw->AddRectFilled(at, {at.x + em * 6 * p, at.y + ImGui::GetTextLineHeight()}, probability_color(p, s.settings.dark),
                         3);
     char label[160];
-    std::snprintf(label, sizeof(label), "%6.2f %%   %s%s", p * 100, shown(s.session.piece(before, a.id)).c_str(),
+    std::snprintf(label, sizeof(label), "%6.2f %%   %s%s", p * 100, shown(s, s.session.piece(before, a.id)).c_str(),
                   a.id == token.id ? "   <" : "");
     ImGui::PushID(static_cast<int>(i));
     if (!clickable) ImGui::TextUnformatted(label);
@@ -72,7 +72,7 @@ int draw_flow(State& s, const Node& reply, int* clicked) {
   int hovered = -1;
   for (size_t i = 0; i < reply.tokens.size(); ++i) {
     const TokenInfo& token = reply.tokens[i];
-    const std::string text = shown(token.text);
+    const std::string text = shown(s, token.text);
     const float width = std::min(ImGui::CalcTextSize(text.c_str()).x, right - start.x);
     if (at.x + width > right && at.x > start.x) at = {start.x, at.y + line};
     ImGui::SetCursorPos(at);

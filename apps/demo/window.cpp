@@ -111,6 +111,14 @@ void run_window(std::shared_ptr<Runtime> runtime, const WindowOptions& options) 
     drop_files(*static_cast<State*>(glfwGetWindowUserPointer(w)), {paths, paths + count});
   });
   const PlatformLayer platform(window.get());
+  layer.share_clipboard(state.wide);
+  glfwSetCharCallback(window.get(), [](GLFWwindow* w, unsigned c) {
+    if (c <= 0xffff) return ImGui_ImplGlfw_CharCallback(w, c);
+    State& s = *static_cast<State*>(glfwGetWindowUserPointer(w));
+    std::string text;
+    append_utf8(text, c);
+    s.typed += s.wide.shown(text);
+  });
   session.load(options.model);
 
   Pace pace;

@@ -7,6 +7,8 @@
 #include "demo/conversation.h"
 #include "demo/model_list.h"
 #include "demo/series.h"
+#include "demo/wide_text.h"
+#include "demo/wrapped_input.h"
 
 namespace lahar::demo {
 namespace {
@@ -126,6 +128,59 @@ TEST(ModelList, WhatIsAModel) {
   EXPECT_EQ(model_name((folder / "good.gguf").string()), "good.gguf");
   EXPECT_EQ(model_name("/a/b/folder/"), "folder");
   EXPECT_EQ(model_name(""), "Pumice (built in)");
+}
+
+TEST(WideText, ThereAndBack) {
+  WideText wide;
+  const std::string plain = "a\u00e4\u20ac\n", odd = "\U0001f600x\ue000\u200d\U0001f600";
+  EXPECT_EQ(wide.shown(plain), plain);
+  const std::string shown = wide.shown(odd);
+  EXPECT_EQ(shown.size(), 13u) << "four characters of three bytes, and an x";
+  EXPECT_EQ(wide.original(shown), odd);
+  EXPECT_EQ(wide.characters(), (std::vector<uint32_t>{0x1f600, 0xe000, 0x200d}));
+  EXPECT_EQ(wide.shown(std::string_view("\xf0\x9f\x98z", 4)), "z") << "half a character";
+}
+
+float one_each(uint32_t) { return 1; }
+std::string lines(std::string_view text, float width) {
+  std::string out;
+  for (const char c : wrap(text, 0, width, one_each).text) out += c;
+  for (size_t at; (at = out.find("\u200b\n\u200b")) != std::string::npos;) out.replace(at, 7, "|");
+  return out;
+}
+
+TEST(WrappedInput, BreaksAtWords) {
+  EXPECT_EQ(lines("", 5), "");
+  EXPECT_EQ(lines("one two three", 8), "one two |three");
+  EXPECT_EQ(lines("one two", 7), "one two");
+  EXPECT_EQ(lines("one two", 6), "one |two");
+  EXPECT_EQ(lines("abcdefgh", 3), "abc|def|gh");
+  EXPECT_EQ(lines("a\nbcd ef", 4), "a\nbcd |ef");
+  EXPECT_EQ(lines("ab     cd", 3), "ab     |cd") << "spaces hang over the edge";
+  EXPECT_EQ(lines("\u4e2d\u6587\u5b57", 2), "\u4e2d\u6587|\u5b57");
+  EXPECT_EQ(lines("abc", 0.5f), "a|b|c") << "a box that is too narrow";
+}
+
+TEST(WrappedInput, WrappedAgainItIsTheSame) {
+  const WrappedText once = wrap("one two three four", 5, 8, one_each);
+  const WrappedText twice = wrap(once.text, once.cursor, 8, one_each);
+  EXPECT_EQ(once.text, twice.text);
+  EXPECT_EQ(once.cursor, twice.cursor);
+  EXPECT_EQ(without_soft_breaks(once.text), "one two three four");
+}
+
+TEST(WrappedInput, ABreakThatIsDeletedTakesACharacterAlong) {
+  const std::string wrapped = wrap("one two three", 0, 8, one_each).text;  // "one two |three"
+  const size_t at = wrapped.find("\u200b");
+  std::string backspace = wrapped, forward = wrapped;
+  backspace.erase(at + 4, 3);  // the second mark
+  const WrappedText back = wrap(backspace, at + 4, 100, one_each);
+  EXPECT_EQ(back.text, "one twothree");
+  EXPECT_EQ(back.cursor, 7u);
+  forward.erase(at, 3);
+  const WrappedText ahead = wrap(forward, at, 100, one_each);
+  EXPECT_EQ(ahead.text, "one two hree");
+  EXPECT_EQ(ahead.cursor, 8u);
 }
 
 TEST(Series, KeepsTheLastValues) {

@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <set>
 
 #include "demo/stage.h"
 
@@ -30,13 +31,16 @@ class UiTest : public ::testing::Test {
   void TearDown() override {
     if (stage == nullptr) return;
     EXPECT_EQ(stage->gpu.validation_messages(), 0);
+    // What is left when the device goes is told then.
+    ::testing::internal::CaptureStderr();
     stage.reset();
+    EXPECT_EQ(::testing::internal::GetCapturedStderr(), "");
   }
 
   // Frames until `done`; false when that takes too long.
   template <typename Done>
   bool until(const Done& done) {
-    const auto end = std::chrono::steady_clock::now() + 60s;
+    const auto end = std::chrono::steady_clock::now() + 240s;
     while (!done()) {
       stage->frame();
       if (std::chrono::steady_clock::now() > end) return false;
@@ -78,6 +82,10 @@ class UiTest : public ::testing::Test {
     press(ImGuiKey_Enter);
     ASSERT_TRUE(stage->session.generating() || last_role() == "assistant");
   }
+  void beyond(const char* text) {  // types what Dear ImGui cannot take
+    stage->state.typed = stage->state.wide.shown(text);
+    frames(2);
+  }
   bool finished() {
     return until([&] { return !stage->session.generating() && stage->state.streaming == nullptr; });
   }
@@ -114,6 +122,85 @@ TEST_F(UiTest, ShiftEnterBreaksTheLine) {
   type("two");
   EXPECT_EQ(stage->state.input, "one\ntwo");
   EXPECT_EQ(last(), nullptr) << "it was sent";
+}
+
+// Lines break where the box ends, and what is sent has no breaks but those that were typed.
+TEST_F(UiTest, LongLinesWrapWhileTheyAreTyped) {
+  const std::string line = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen";
+  click("input");
+  type(line.c_str());
+  EXPECT_EQ(stage->state.input, line);
+  press(ImGuiKey_Home);
+  type("0");
+  EXPECT_EQ(stage->state.input.find('0'), stage->state.input.rfind('0'));
+  EXPECT_GT(stage->state.input.find('0'), 0u) << "there is but one line on the screen";
+  press(ImGuiKey_Backspace);
+  press(ImGuiKey_Backspace);  // over the soft break: the space before it
+  EXPECT_EQ(stage->state.input.size(), line.size() - 1);
+  press(ImGuiKey_Escape);
+  EXPECT_EQ(stage->state.input.size(), line.size() - 1) << "Esc threw away what was typed";
+}
+
+TEST_F(UiTest, CharactersBeyondTheFirstPlane) {
+  greedy();
+  click("input");
+  type("Hi ");
+  beyond("\U0001f600");
+  ImGui::SetClipboardText(stage->state.input.c_str());
+  press(ImGuiKey_Enter);
+  ASSERT_TRUE(finished());
+  ASSERT_NE(last(), nullptr);
+  EXPECT_EQ(last()->parent->content, "Hi \U0001f600");
+  const std::string shown = stage->state.wide.shown("\U0001f600");
+  EXPECT_EQ(shown.size(), 3u);
+  EXPECT_EQ(stage->state.wide.original(ImGui::GetClipboardText()), "Hi \U0001f600");
+  // The stand-in has a picture, or is shown as what no font has: never as a letter or nothing.
+  ASSERT_TRUE(until([&] { return ImGui::GetFont()->FindGlyphNoFallback(0x200b) != nullptr; }));
+  EXPECT_EQ(ImGui::GetFont()->GetCharAdvance(0x200b), 0);
+  EXPECT_GT(ImGui::CalcTextSize(shown.c_str()).x, 0);
+}
+
+TEST_F(UiTest, TheStopButtonStopsInTheMiddle) {
+  ask("Tell me a story about a mountain.");
+  ASSERT_TRUE(streamed(2));
+  frames(1);
+  click("stop");
+  ASSERT_TRUE(finished());
+  EXPECT_FALSE(stage->state.notice_is_error) << stage->state.notice;
+  EXPECT_FALSE(last()->content.empty());
+}
+
+TEST_F(UiTest, AMessageIsEditedAndBothBranchesStay) {
+  greedy();
+  ask("What is 7 + 8?");
+  ASSERT_TRUE(finished());
+  frames(2);
+  click("edit");
+  frames(2);
+  ASSERT_NE(stage->state.editing, nullptr);
+  stage->state.edit_text = "What is 2 + 3?";
+  frames(2);
+  click("edit-save");
+  ASSERT_TRUE(finished());
+  EXPECT_EQ(last()->content, "2 + 3 = 5.");
+  EXPECT_EQ(stage->state.conversation.root()->children.size(), 2u);
+  stage->state.conversation.turn(last()->parent, -1);
+  EXPECT_EQ(last()->content, "7 + 8 = 15.");
+  click("again");
+  ASSERT_TRUE(finished());
+  EXPECT_EQ(last()->parent->children.size(), 2u);
+}
+
+TEST_F(UiTest, MinimisedWhileItStreams) {
+  ask("Tell me a story about a mountain.");
+  ASSERT_TRUE(streamed(1));
+  stage->resize(0, 0);
+  ASSERT_TRUE(finished());
+  EXPECT_FALSE(last()->content.empty());
+  stage->resize(960, 640);
+  frames(2);
+  const std::vector<uint8_t> pixels = stage->image.pixels();
+  EXPECT_GT(std::set<uint8_t>(pixels.begin(), pixels.end()).size(), 20u) << "it is not drawn again";
 }
 
 TEST_F(UiTest, EscStopsAndCtrlLClears) {
