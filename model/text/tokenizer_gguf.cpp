@@ -43,13 +43,14 @@ class GgufBuilder {
       return Error{ErrorCode::kNotFound, "has no tokenizer (no key tokenizer.ggml.model)"};
     }
     if (*model == "none" || *model == "no_vocab") return Error{ErrorCode::kNotFound, "has no tokenizer"};
-    if (*model != "llama" && *model != "gpt2")
+    if (*model != "llama" && *model != "gpt2" && *model != "gemma4")
       return Error{ErrorCode::kUnsupported,
-                   "tokenizer: the model '" + utf8::printable(*model) + "' is not supported (llama and gpt2 are)"};
+                   "tokenizer: the model '" + utf8::printable(*model) + "' is not supported (llama, gpt2 and gemma4 are)"};
     spm_ = *model == "llama";
+    characters_ = *model == "gemma4";
     LAHAR_TRY(read_tokens());
     LAHAR_TRY(read_special_ids());
-    make_pieces(parts_->vocabulary, {.byte_level = !spm_, .metaspace = spm_});
+    make_pieces(parts_->vocabulary, {.byte_level = !spm_ && !characters_, .metaspace = spm_ || characters_});
     add_found_tokens();
     if (spm_) LAHAR_TRY(make_spm());
     else LAHAR_TRY(make_bpe());
@@ -162,7 +163,16 @@ class GgufBuilder {
     return {};
   }
 
-  Status make_bpe() {
+  // Gemma 4: merges of characters instead of bytes; runs of newlines stay apart from everything else.
+  Status name_character_bpe() {
+    parts_->normalizer.add(Normalizer::Replace{std::nullopt, " ", std::string(kMetaspace)});
+    LAHAR_ASSIGN(Regex regex, Regex::compile("[^\\n]+|\\n+"));
+    parts_->pre_tokenizer.add(PreTokenizer::Split{std::move(regex)});
+    add_bos_habit_ = true;
+    return {};
+  }
+
+  Status name_byte_bpe(bool& ignore_merges) {
     const GgufEntry* pre = metadata_.find("tokenizer.ggml.pre");
     const auto name = metadata_.string("tokenizer.ggml.pre");
     if (pre && !name) return format_error("tokenizer.ggml.pre is not a string");
@@ -179,7 +189,13 @@ class GgufBuilder {
       parts_->pre_tokenizer.add(PreTokenizer::Split{std::move(regex)});
     }
     add_bos_habit_ = named->add_bos;
+    ignore_merges = named->ignore_merges;
+    return {};
+  }
 
+  Status make_bpe() {
+    BpeOptions options{.byte_level = !characters_, .byte_fallback = characters_};
+    LAHAR_TRY(characters_ ? name_character_bpe() : name_byte_bpe(options.ignore_merges));
     LAHAR_ASSIGN(const GgufArray* merges, array("tokenizer.ggml.merges", is_string, "strings", std::nullopt));
     if (!merges) return format_error("tokenizer.ggml.merges is missing");
     MergeBuilder builder(parts_->vocabulary, merges->strings.size());
@@ -189,14 +205,13 @@ class GgufBuilder {
         return format_error("the merge '" + utf8::printable(merge) + "' is not two tokens with a space between");
       builder.add(merge.substr(0, space), merge.substr(space + 1));
     }
-    parts_->model = std::make_unique<BpeModel>(parts_->vocabulary, builder.finish(log_),
-                                               BpeOptions{.byte_level = true, .ignore_merges = named->ignore_merges});
+    parts_->model = std::make_unique<BpeModel>(parts_->vocabulary, builder.finish(log_), options);
     return {};
   }
 
   const GgufMetadata& metadata_;
   const Log& log_;
-  bool spm_ = false;
+  bool spm_ = false, characters_ = false;
   bool add_bos_habit_ = false;
   std::vector<int64_t> end_ids_;
   std::unique_ptr<detail::TokenizerParts> parts_ = std::make_unique<detail::TokenizerParts>();

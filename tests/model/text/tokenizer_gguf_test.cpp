@@ -52,6 +52,31 @@ TEST(GgufTokenizer, MergesByScore) {
   EXPECT_TRUE(t->ends_generation(2));
 }
 
+// Gemma 4: merges of characters, spaces spelled as U+2581, bytes for what has no token, newlines apart.
+TEST(GgufTokenizer, MergesOfCharacters) {
+  std::vector<std::string> tokens = {"<pad>", "<eos>", "<bos>"};
+  std::vector<int32_t> types = {3, 3, 3};
+  for (int b = 0; b < 256; ++b) {
+    char name[8];
+    std::snprintf(name, sizeof name, "<0x%02X>", b);
+    tokens.push_back(name), types.push_back(6);
+  }
+  for (const char* piece : {"a", "b", "\u2581", "\u00E9", "ab", "\u2581ab", "\n", "\n\n", "b\n"})
+    tokens.push_back(piece), types.push_back(1);
+  GgufBytes file;
+  file.string("tokenizer.ggml.model", "gemma4").strings("tokenizer.ggml.tokens", tokens);
+  file.i32s("tokenizer.ggml.token_type", types).u32("tokenizer.ggml.bos_token_id", 2).u32("tokenizer.ggml.eos_token_id", 1);
+  file.strings("tokenizer.ggml.merges", {"\n \n", "b \n", "a b", "\u2581 ab"});
+  const auto t = must(open_gguf(file.bytes()));
+  ASSERT_TRUE(t);
+  EXPECT_EQ(cut(*t, "ab ab"), "ab| ab");
+  EXPECT_EQ(cut(*t, "ab\n\nab"), "ab|\n\n|ab");
+  EXPECT_EQ(cut(*t, "b\u00E9\u00FC"), "b|\u00E9|\xC3|\xBC");
+  EXPECT_EQ(t->decode(encode(*t, " ab  \u00FC\n")).value(), " ab  \u00FC\n");
+  EXPECT_TRUE(t->add_bos_default());
+  EXPECT_EQ(t->bos(), 2);
+}
+
 TEST(GgufTokenizer, TheSpaceInFrontComesAndGoes) {
   const auto t = must(open_gguf(spm({"\u2581a", "\u2581", "a"}).bytes()));
   ASSERT_TRUE(t);
