@@ -4,6 +4,7 @@
 #include "blocks/linear.h"
 #include "ops/causal_conv.h"
 #include "ops/delta_net.h"
+#include "ops/ssm_gate.h"
 
 namespace lahar {
 namespace {
@@ -14,16 +15,18 @@ uint32_t conv_width(const DeltaNetSpec& d) { return 2 * key_width(d) + value_wid
 
 struct Layout {
   ops::Activations projected, mixed, mid, alpha;
-  Layout(BlockScratch& scratch, const DeltaNetSpec& d)
+  gpu::BufferRange chunks;
+  Layout(BlockScratch& scratch, const gpu::Caps& caps, const DeltaNetSpec& d, uint32_t rows)
       : projected(scratch.take(conv_width(d) + value_width(d) + 2 * d.value_heads)),
         mixed(scratch.take(conv_width(d))),
         mid(scratch.take(value_width(d))),
-        alpha(scratch.take(d.value_heads)) {}
+        alpha(scratch.take(d.value_heads)),
+        chunks(scratch.take_bytes(ops::delta_net_scratch_bytes(caps, rows, d.value_heads))) {}
 };
 
-uint64_t scratch_bytes(const gpu::Caps&, const ModelSpec&, const LayerSpec& layer, uint32_t rows) {
+uint64_t scratch_bytes(const gpu::Caps& caps, const ModelSpec&, const LayerSpec& layer, uint32_t rows) {
   BlockScratch scratch({}, rows);
-  Layout(scratch, layer.delta_net);
+  Layout(scratch, caps, layer.delta_net, rows);
   return scratch.bytes();
 }
 
@@ -41,7 +44,7 @@ Status record(const Forward& f, const LayerSpec& layer, const LayerWeights& weig
   const DeltaNetSpec& d = layer.delta_net;
   const BlockWeights& w = weights.mixer;
   BlockScratch scratch(f.scratch.block, f.step.bucket);
-  const Layout s(scratch, d);
+  const Layout s(scratch, f.recorder.device().caps(), d, f.step.bucket);
   LAHAR_TRY(record_linear(f.recorder, w.linears[kDeltaNetIn], normed, s.projected, f.step, f.precision, "delta in",
                           {.x_scratch = f.scratch.converted, .tuning = f.tuning}));
   const uint32_t gates = conv_width(d) + value_width(d);
@@ -71,17 +74,20 @@ Status record(const Forward& f, const LayerSpec& layer, const LayerWeights& weig
                                         .bias = w.vectors[kDeltaNetBias],
                                         .state = memory.mixer_state,
                                         .state_offset = conv_state_bytes(d),
+                                        .scratch = s.chunks,
                                         .step = f.step,
                                         .label = "delta net"}));
-  LAHAR_TRY(ops::gated_norm(f.recorder, {.x = s.mid,
-                                         .gate = columns_from(s.projected, conv_width(d)),
-                                         .y = s.mid,
-                                         .heads = d.value_heads,
-                                         .dim = d.value_dim,
-                                         .weight = w.vectors[kDeltaNetNorm],
-                                         .eps = f.spec.norm.eps,
-                                         .step = f.step,
-                                         .label = "gated norm"}));
+  LAHAR_TRY(ops::ssm_gate(f.recorder, {.order = ops::GateOrder::kNormFirst,
+                                       .x = s.mid,
+                                       .gate = columns_from(s.projected, conv_width(d)),
+                                       .y = s.mid,
+                                       .groups = d.value_heads,
+                                       .width = d.value_dim,
+                                       .weight = w.vectors[kDeltaNetNorm],
+                                       .shared_weight = true,
+                                       .eps = f.spec.norm.eps,
+                                       .step = f.step,
+                                       .label = "gated norm"}));
   return record_output(f, w.linears[kDeltaNetOut], s.mid, layer.post_attention_norm ? &weights.post_attention : nullptr,
                        layer.residual_multiplier, nullptr, "delta out");
 }

@@ -4,18 +4,12 @@
 
 #include "blocks/block_scratch.h"
 #include "blocks/linear.h"
-#include "ops/activation.h"
+#include "blocks/rwkv_ffn.h"
 #include "ops/gate.h"
 #include "ops/rwkv.h"
 
 namespace lahar {
 namespace {
-
-Status product(const Forward& f, const Linear& linear, const ops::Activations& x, const ops::Activations& y,
-               std::string_view label) {
-  return record_linear(f.recorder, linear, x, y, f.step, f.precision, label,
-                       {.x_scratch = f.scratch.converted, .tuning = f.tuning});
-}
 
 struct Layout {
   ops::Planes mixed, projected;
@@ -50,7 +44,8 @@ Status record(const Forward& f, const LayerSpec& layer, const LayerWeights& weig
                                           .step = f.step,
                                           .label = "token shift"}));
   constexpr std::array<std::string_view, 3> kLabels{"k", "v", "r"};
-  for (uint32_t i = 0; i < 3; ++i) LAHAR_TRY(product(f, w.linears[kRwkv4K + i], s.mixed[i], s.projected[i], kLabels[i]));
+  for (uint32_t i = 0; i < 3; ++i)
+    LAHAR_TRY(record_rwkv_product(f, w.linears[kRwkv4K + i], s.mixed[i], s.projected[i], kLabels[i]));
   LAHAR_TRY(ops::wkv4(f.recorder, {.k = s.projected[0],
                                    .v = s.projected[1],
                                    .r = s.projected[2],
@@ -91,23 +86,10 @@ Status record_ffn(const Forward& f, const LayerSpec& layer, const LayerWeights& 
   const BlockWeights& w = weights.ffn;
   BlockScratch scratch(f.scratch.block, f.step.bucket);
   const FfnLayout s(scratch, f.spec, layer.rwkv);
-  LAHAR_TRY(ops::token_shift(f.recorder, {.x = normed,
-                                          .y = s.mixed,
-                                          .mixes = std::span(w.vectors).subspan(kRwkv4FfnMixes, 2),
-                                          .width = f.spec.hidden,
-                                          .state = memory.ffn_state,
-                                          .step = f.step,
-                                          .label = "ffn token shift"}));
-  LAHAR_TRY(product(f, w.linears[kRwkv4FfnK], s.mixed[0], s.up, "ffn k"));
-  LAHAR_TRY(product(f, w.linears[kRwkv4FfnR], s.mixed[1], s.gate, "ffn r"));
-  LAHAR_TRY(ops::activation(f.recorder, {.kind = ops::Activation::kReluSquared,
-                                         .gated = false,
-                                         .x = s.up,
-                                         .y = s.up,
-                                         .width = layer.rwkv.width,
-                                         .step = f.step,
-                                         .label = "activation"}));
-  LAHAR_TRY(product(f, w.linears[kRwkv4FfnV], s.up, s.down, "ffn v"));
+  LAHAR_TRY(record_rwkv_up(f, layer, std::span(w.vectors).subspan(kRwkv4FfnMixes, 2), w.linears[kRwkv4FfnK], normed, memory,
+                           s.mixed, s.up));
+  LAHAR_TRY(record_rwkv_product(f, w.linears[kRwkv4FfnR], s.mixed[1], s.gate, "ffn r"));
+  LAHAR_TRY(record_rwkv_product(f, w.linears[kRwkv4FfnV], s.up, s.down, "ffn v"));
   return ops::gate(f.recorder, {.a = s.down,
                                 .gate = s.gate,
                                 .y = f.scratch.x,

@@ -4,6 +4,7 @@
 
 #include "blocks/block_scratch.h"
 #include "blocks/linear.h"
+#include "blocks/rwkv_ffn.h"
 #include "ops/activation.h"
 #include "ops/rwkv.h"
 #include "params_linear_attention.h"
@@ -46,21 +47,15 @@ uint64_t state_bytes(const ModelSpec& spec, const LayerSpec& layer) {
   return ops::token_shift_state_bytes(spec.hidden) + ops::rwkv7_state_bytes(layer.rwkv.heads, layer.rwkv.head_dim);
 }
 
-Status product(const Forward& f, const Linear& linear, const ops::Activations& x, const ops::Activations& y,
-               std::string_view label) {
-  return record_linear(f.recorder, linear, x, y, f.step, f.precision, label,
-                       {.x_scratch = f.scratch.converted, .tuning = f.tuning});
-}
-
 // y = W_up kind(W_down x); the two matrices lie one behind the other in the roles.
 Status low_rank(const Forward& f, const BlockWeights& w, uint32_t down, ops::Activation kind, const ops::Activations& x,
                 const ops::Activations& low, const ops::Activations& y, std::string_view label) {
-  LAHAR_TRY(product(f, w.linears[down], x, low, label));
+  LAHAR_TRY(record_rwkv_product(f, w.linears[down], x, low, label));
   if (kind != ops::Activation::kNone)
     LAHAR_TRY(ops::activation(
         f.recorder,
         {.kind = kind, .gated = false, .x = low, .y = low, .width = w.linears[down].rows, .step = f.step, .label = label}));
-  return product(f, w.linears[down + 1], low, y, label);
+  return record_rwkv_product(f, w.linears[down + 1], low, y, label);
 }
 
 // Files have the mixes as one vector each, or all in the first.
@@ -74,9 +69,9 @@ std::array<gpu::BufferRange, kMixes> mixes_of(const BlockWeights& w, uint32_t hi
 
 Status record_projections(const Forward& f, const BlockWeights& w, bool first, const Layout& s) {
   enum : uint32_t { kR, kW, kK, kV, kA, kG };
-  LAHAR_TRY(product(f, w.linears[kRwkv7Receptance], s.mixed[kR], s.planes[params::kRwkv7R], "r"));
-  LAHAR_TRY(product(f, w.linears[kRwkv7Key], s.mixed[kK], s.planes[params::kRwkv7K], "k"));
-  LAHAR_TRY(product(f, w.linears[kRwkv7Value], s.mixed[kV], first ? s.v_first : s.v, "v"));
+  LAHAR_TRY(record_rwkv_product(f, w.linears[kRwkv7Receptance], s.mixed[kR], s.planes[params::kRwkv7R], "r"));
+  LAHAR_TRY(record_rwkv_product(f, w.linears[kRwkv7Key], s.mixed[kK], s.planes[params::kRwkv7K], "k"));
+  LAHAR_TRY(record_rwkv_product(f, w.linears[kRwkv7Value], s.mixed[kV], first ? s.v_first : s.v, "v"));
   LAHAR_TRY(low_rank(f, w, kRwkv7DecayDown, ops::Activation::kTanh, s.mixed[kW], s.low, s.planes[params::kRwkv7W], "decay"));
   LAHAR_TRY(low_rank(f, w, kRwkv7RateDown, ops::Activation::kNone, s.mixed[kA], s.low, s.planes[params::kRwkv7A], "rate"));
   LAHAR_TRY(
@@ -143,21 +138,8 @@ Status record_ffn(const Forward& f, const LayerSpec& layer, const LayerWeights& 
   const BlockWeights& w = weights.ffn;
   BlockScratch scratch(f.scratch.block, f.step.bucket);
   const FfnLayout s(scratch, f.spec, layer.rwkv);
-  LAHAR_TRY(ops::token_shift(f.recorder, {.x = normed,
-                                          .y = s.mixed,
-                                          .mixes = std::span(w.vectors).subspan(kRwkv7FfnMix, 1),
-                                          .width = f.spec.hidden,
-                                          .state = memory.ffn_state,
-                                          .step = f.step,
-                                          .label = "ffn token shift"}));
-  LAHAR_TRY(product(f, w.linears[kRwkv7FfnK], s.mixed[0], s.up, "ffn k"));
-  LAHAR_TRY(ops::activation(f.recorder, {.kind = ops::Activation::kReluSquared,
-                                         .gated = false,
-                                         .x = s.up,
-                                         .y = s.up,
-                                         .width = layer.rwkv.width,
-                                         .step = f.step,
-                                         .label = "activation"}));
+  LAHAR_TRY(record_rwkv_up(f, layer, std::span(w.vectors).subspan(kRwkv7FfnMix, 1), w.linears[kRwkv7FfnK], normed, memory,
+                           s.mixed, s.up));
   return record_output(f, w.linears[kRwkv7FfnV], s.up, layer.post_ffn_norm ? &weights.post_ffn : nullptr,
                        layer.residual_multiplier, nullptr, "ffn v");
 }

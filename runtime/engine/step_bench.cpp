@@ -51,7 +51,7 @@ void StepBench::place(uint32_t slot, uint32_t depth, uint32_t tokens) {
                                .seed_low = 0,
                                .seed_high = 0,
                                .sequence = slot,
-                               .reserved = 0}});
+                               .rope_offset = 0}});
   for (; s.pages < pages_for(depth + tokens); ++s.pages)
     pages_.push_back({.slot = slot, .index = s.pages, .page = slot * engine_.kv().pages_per_slot() + s.pages});
 }

@@ -30,12 +30,129 @@ Status check(const DeltaNetParams& p, const gpu::Caps& caps) {
   return check_state(p.label, p.state, p.state_offset, delta_net_state_bytes(p.value_heads, p.key_dim, p.value_dim));
 }
 
-gpu::KernelDesc describe_norm(const gpu::Caps& caps, uint32_t dim) {
-  const uint32_t subgroups = subgroups_for(caps, ceil_div(dim, 4));
-  return {.shader = gpu::ShaderId::gated_norm,
-          .constants = {subgroups * caps.subgroup_size, 1, 1},
+// How the rows of a state are shared out for chunks (shaders/linear_attention/delta_chunks.comp).
+struct ChunkForm {
+  uint32_t lanes, parts, rows, groups, chunk, size;
+  uint64_t head_bytes() const { return 8ull * chunk * chunk + 16ull * chunk + 16; }
+  uint32_t chunks(uint32_t tokens, uint32_t runs) const { return ceil_div(tokens, chunk) + runs - 1; }
+};
+
+uint32_t chunk_of(const gpu::Caps& caps) { return few_registers(caps) || caps.is_cpu() ? 8 : 16; }
+
+ChunkForm chunk_form(const gpu::Caps& caps, uint32_t key_dim, uint32_t value_dim) {
+  const uint32_t key4 = key_dim / 4;
+  ChunkForm f{.chunk = chunk_of(caps), .size = narrow_subgroup(caps)};
+  // On a CPU a row a vector element: what all rows read is loaded once for all of them, and no sums cross elements.
+  f.lanes = caps.is_cpu() ? 1 : std::min({power_of_two_at_least(key4), f.size, 8u});
+  f.parts = ceil_div(key4, f.lanes);
+  f.rows = caps.is_cpu() || few_registers(caps) ? 1 : std::clamp(8 / f.parts, 1u, 2u);
+  f.groups = subgroups_of(caps, f.size, ceil_div(value_dim, f.rows) * f.lanes, 64) * (f.size / f.lanes);
+  return f;
+}
+
+gpu::KernelDesc describe_chunks(const ChunkForm& f, uint32_t key_dim) {
+  return {.shader = gpu::ShaderId::delta_chunks,
+          .constants = {f.groups * f.lanes, 1, 1, {key_dim / 4, f.lanes, f.parts, f.rows, f.groups, f.chunk}},
+          .subgroup_size = f.size};
+}
+
+gpu::KernelDesc describe_pairs(const gpu::Caps& caps, const ChunkForm& f, uint32_t key_dim) {
+  const uint32_t lanes = subgroups_for(caps, f.chunk * f.chunk / 4) * caps.subgroup_size;
+  return {.shader = gpu::ShaderId::delta_pairs,
+          .constants = {lanes, 1, 1, {key_dim / 4, f.chunk}},
           .subgroup_size = caps.subgroup_size};
 }
+
+// Steps of fewer rows have too few tokens a run.
+constexpr uint32_t kChunkedRows = 32;
+// Scratch is for so many runs in a step of so many rows.
+constexpr uint32_t kChunkedRuns = 4;
+
+class Scan {
+ public:
+  Scan(gpu::Recorder& recorder, const DeltaNetParams& p) : recorder_(recorder), p_(p) {
+    const uint32_t rows = p.step.bucket;
+    qkv_ = rows_of(p.qkv, rows, qkv_width(p)), y_ = rows_of(p.y, rows, p.value_heads * p.value_dim);
+    beta_ = rows_of(p.beta, rows, p.value_heads), alpha_ = rows_of(p.alpha, rows, p.value_heads);
+  }
+
+  void token_by_token() const {
+    const RecurrenceForm form = recurrence_form(caps(), p_.key_dim, p_.value_dim, kStaged);
+    const params::DeltaNetPush push{.qkv = qkv_.address(),
+                                    .beta = beta_.address(),
+                                    .alpha = alpha_.address(),
+                                    .y = y_.address(),
+                                    .decay = p_.decay.address(),
+                                    .bias = p_.bias.address(),
+                                    .step = p_.step.state.address(),
+                                    .state = state_address(p_.state, p_.state_offset),
+                                    .key_heads = p_.key_heads,
+                                    .value_dim = p_.value_dim,
+                                    .tiled = p_.tiled ? 1u : 0u,
+                                    .qkv_stride = p_.qkv.stride,
+                                    .beta_stride = p_.beta.stride,
+                                    .alpha_stride = p_.alpha.stride,
+                                    .y_stride = p_.y.stride};
+    dispatch(describe_recurrence(caps(), gpu::ShaderId::delta_net, form, p_.key_dim), gpu::push_bytes(push),
+             {form.workgroups(p_.value_dim), p_.value_heads, std::min(p_.step.bucket, p_.step.max_runs)},
+             Ranges{qkv_, beta_, alpha_, p_.decay, p_.bias, p_.state.range, p_.step.state}, Ranges{y_, p_.state.range});
+  }
+
+  // False where there is not enough scratch memory.
+  bool in_chunks() const {
+    const ChunkForm form = chunk_form(caps(), p_.key_dim, p_.value_dim);
+    const uint32_t runs = std::min(p_.step.bucket, p_.step.max_runs), chunks = form.chunks(p_.step.bucket, runs);
+    const uint64_t bytes = chunks * form.head_bytes() * p_.value_heads;
+    if (!p_.scratch || p_.scratch.address() % 16 != 0 || p_.scratch.size < bytes) return false;
+    const gpu::BufferRange pairs = p_.scratch.part(0, bytes);
+    const params::DeltaPairsPush first{.qkv = qkv_.address(),
+                                       .beta = beta_.address(),
+                                       .alpha = alpha_.address(),
+                                       .decay = p_.decay.address(),
+                                       .bias = p_.bias.address(),
+                                       .pairs = pairs.address(),
+                                       .step = p_.step.state.address(),
+                                       .key_heads = p_.key_heads,
+                                       .value_heads = p_.value_heads,
+                                       .tiled = p_.tiled ? 1u : 0u,
+                                       .qkv_stride = p_.qkv.stride,
+                                       .beta_stride = p_.beta.stride,
+                                       .alpha_stride = p_.alpha.stride};
+    dispatch(describe_pairs(caps(), form, p_.key_dim), gpu::push_bytes(first), {p_.key_heads, chunks, 1},
+             Ranges{qkv_, beta_, alpha_, p_.decay, p_.bias, p_.step.state}, Ranges{pairs});
+    const params::DeltaChunksPush second{.qkv = qkv_.address(),
+                                         .y = y_.address(),
+                                         .pairs = pairs.address(),
+                                         .step = p_.step.state.address(),
+                                         .state = state_address(p_.state, p_.state_offset),
+                                         .key_heads = p_.key_heads,
+                                         .value_dim = p_.value_dim,
+                                         .tiled = p_.tiled ? 1u : 0u,
+                                         .qkv_stride = p_.qkv.stride,
+                                         .y_stride = p_.y.stride,
+                                         .chunks = chunks};
+    dispatch(describe_chunks(form, p_.key_dim), gpu::push_bytes(second),
+             {ceil_div(p_.value_dim, form.rows * form.groups), p_.value_heads, runs},
+             Ranges{qkv_, pairs, p_.state.range, p_.step.state}, Ranges{y_, p_.state.range});
+    return true;
+  }
+
+ private:
+  const gpu::Caps& caps() const { return recorder_.device().caps(); }
+  void dispatch(const gpu::KernelDesc& desc, std::span<const std::byte> push, const std::array<uint32_t, 3>& groups,
+                const Ranges& reads, const Ranges& writes) const {
+    recorder_.dispatch({.label = p_.label,
+                        .kernel = recorder_.device().kernels().get(desc),
+                        .push = push,
+                        .groups = {groups[0], groups[1], groups[2]},
+                        .reads = reads,
+                        .writes = writes});
+  }
+
+  gpu::Recorder& recorder_;
+  const DeltaNetParams& p_;
+  gpu::BufferRange qkv_, beta_, alpha_, y_;
+};
 
 }  // namespace
 
@@ -43,71 +160,26 @@ uint64_t delta_net_state_bytes(uint32_t value_heads, uint32_t key_dim, uint32_t 
   return uint64_t{value_heads} * key_dim * value_dim * sizeof(float);
 }
 
-Status delta_net(gpu::Recorder& recorder, const DeltaNetParams& p) {
-  const gpu::Caps& caps = recorder.device().caps();
-  LAHAR_TRY(check(p, caps));
-  const uint32_t rows = p.step.bucket;
-  const RecurrenceForm form = recurrence_form(caps, p.key_dim, p.value_dim, kStaged);
-  const params::DeltaNetPush push{.qkv = p.qkv.range.address(),
-                                  .beta = p.beta.range.address(),
-                                  .alpha = p.alpha.range.address(),
-                                  .y = p.y.range.address(),
-                                  .decay = p.decay.address(),
-                                  .bias = p.bias.address(),
-                                  .step = p.step.state.address(),
-                                  .state = state_address(p.state, p.state_offset),
-                                  .key_heads = p.key_heads,
-                                  .value_dim = p.value_dim,
-                                  .tiled = p.tiled ? 1u : 0u,
-                                  .qkv_stride = p.qkv.stride,
-                                  .beta_stride = p.beta.stride,
-                                  .alpha_stride = p.alpha.stride,
-                                  .y_stride = p.y.stride};
-  recorder.dispatch(
-      {.label = p.label,
-       .kernel = recorder.device().kernels().get(describe_recurrence(caps, gpu::ShaderId::delta_net, form, p.key_dim)),
-       .push = gpu::push_bytes(push),
-       .groups = {form.workgroups(p.value_dim), p.value_heads, std::min(rows, params::kMaxRuns)},
-       .reads = Ranges{rows_of(p.qkv, rows, qkv_width(p)), rows_of(p.beta, rows, p.value_heads),
-                       rows_of(p.alpha, rows, p.value_heads), p.decay, p.bias, p.state.range, p.step.state},
-       .writes = Ranges{rows_of(p.y, rows, p.value_heads * p.value_dim), p.state.range}});
-  return {};
+uint64_t delta_net_scratch_bytes(const gpu::Caps& caps, uint32_t rows, uint32_t value_heads) {
+  if (rows < kChunkedRows) return 0;
+  const ChunkForm form{.chunk = chunk_of(caps)};
+  return form.chunks(rows, kChunkedRuns) * form.head_bytes() * value_heads;
 }
 
-Status gated_norm(gpu::Recorder& recorder, const GatedNormParams& p) {
-  const gpu::Caps& caps = recorder.device().caps();
-  const uint32_t rows = p.step.bucket, width = p.heads * p.dim;
-  if (p.dim == 0 || p.dim % 4 != 0 || p.heads == 0)
-    return invalid(p.label, "a norm over " + std::to_string(p.dim) + " values");
-  LAHAR_TRY(check_step(p.label, p.step, caps.max_workgroup_count[1]));
-  LAHAR_TRY(check_rows(p.label, "x", p.x, rows, width));
-  LAHAR_TRY(check_rows(p.label, "the gate", p.gate, rows, width));
-  LAHAR_TRY(check_rows(p.label, "y", p.y, rows, width));
-  LAHAR_TRY(check_vector(p.label, "weight", p.weight, p.dim));
-  const params::GatedNormPush push{.x = p.x.range.address(),
-                                   .gate = p.gate.range.address(),
-                                   .y = p.y.range.address(),
-                                   .weight = p.weight.address(),
-                                   .step = p.step.state.address(),
-                                   .heads = p.heads,
-                                   .dim = p.dim,
-                                   .x_stride = p.x.stride,
-                                   .gate_stride = p.gate.stride,
-                                   .y_stride = p.y.stride,
-                                   .eps = p.eps};
-  recorder.dispatch({.label = p.label,
-                     .kernel = recorder.device().kernels().get(describe_norm(caps, p.dim)),
-                     .push = gpu::push_bytes(push),
-                     .groups = {head_groups(caps, p.heads, rows), rows, 1},
-                     .reads = Ranges{rows_of(p.x, rows, width), rows_of(p.gate, rows, width), p.weight, p.step.state},
-                     .writes = Ranges{rows_of(p.y, rows, width)}});
+Status delta_net(gpu::Recorder& recorder, const DeltaNetParams& p) {
+  LAHAR_TRY(check(p, recorder.device().caps()));
+  const Scan scan(recorder, p);
+  if (p.step.bucket < kChunkedRows || !scan.in_chunks()) scan.token_by_token();
   return {};
 }
 
 void list_delta_net_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>& out) {
-  for (const uint32_t dim : {64u, 128u, 256u})
+  for (const uint32_t dim : {64u, 128u, 256u}) {
+    const ChunkForm form = chunk_form(caps, dim, dim);
     out.push_back(describe_recurrence(caps, gpu::ShaderId::delta_net, recurrence_form(caps, dim, dim, kStaged), dim));
-  for (const uint32_t dim : {64u, 128u}) out.push_back(describe_norm(caps, dim));
+    out.push_back(describe_pairs(caps, form, dim));
+    out.push_back(describe_chunks(form, dim));
+  }
 }
 
 }  // namespace lahar::ops

@@ -20,6 +20,7 @@ struct DeltaNetParams {
   gpu::BufferRange decay, bias;  // fp32 [value_heads]
   StateRef state;
   uint64_t state_offset = 0;  // bytes behind state.address(), a multiple of 16
+  gpu::BufferRange scratch;   // delta_net_scratch_bytes(); with less, tokens go one after the other
   StepRef step;
   std::string_view label;
 };
@@ -27,16 +28,9 @@ Status delta_net(gpu::Recorder& recorder, const DeltaNetParams& params);
 
 uint64_t delta_net_state_bytes(uint32_t value_heads, uint32_t key_dim, uint32_t value_dim);
 
-// y = rms_norm(x) * weight * silu(gate), the norm over each head.
-struct GatedNormParams {
-  Activations x, gate;          // [bucket, heads * dim]
-  Activations y;                // [bucket, heads * dim]; may be x's own memory
-  uint32_t heads = 0, dim = 0;  // dim: a multiple of 4
-  gpu::BufferRange weight;      // fp32 [dim]
-  float eps = 1e-6f;
-  StepRef step;
-  std::string_view label;
-};
-Status gated_norm(gpu::Recorder& recorder, const GatedNormParams& params);
+// Long runs go in chunks of tokens, whose changes of the state are what solves a triangular system: the state is read and
+// written once a chunk (Yang, Wang, Zhang, Shen, Kim, "Parallelizing Linear Transformers with the Delta Rule", 2024, in the
+// form with the state known). 0 where tokens one after the other are as fast.
+uint64_t delta_net_scratch_bytes(const gpu::Caps& caps, uint32_t rows, uint32_t value_heads);
 
 }  // namespace lahar::ops

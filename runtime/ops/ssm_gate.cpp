@@ -26,7 +26,7 @@ uint32_t flags_of(const SsmGateParams& p) {
 Status check(const SsmGateParams& p, const gpu::Caps& caps) {
   const uint32_t rows = p.step.bucket;
   const uint64_t all = uint64_t{p.groups} * p.width;
-  if (all == 0 || all > (1u << 28) || p.groups > caps.max_workgroup_count[0])
+  if (all == 0 || all > (1u << 28))
     return invalid(p.label, std::to_string(p.groups) + " groups of " + std::to_string(p.width) + " channels");
   const auto width = static_cast<uint32_t>(all);
   LAHAR_TRY(check_step(p.label, p.step, caps.max_workgroup_count[1]));
@@ -56,12 +56,14 @@ Status ssm_gate(gpu::Recorder& recorder, const SsmGateParams& p) {
                                  .gate_stride = p.gate.stride,
                                  .y_stride = p.y.stride,
                                  .eps = p.eps,
-                                 .gate_scale = p.gate_scale};
+                                 .gate_scale = p.gate_scale,
+                                 .groups = p.groups,
+                                 .reserved = 0};
   recorder.dispatch(
       {.label = p.label,
        .kernel = recorder.device().kernels().get(describe(caps, p.width, flags_of(p))),
        .push = gpu::push_bytes(push),
-       .groups = {p.groups, rows, 1},
+       .groups = {head_groups(caps, p.groups, rows), rows, 1},
        .reads = Ranges{rows_of(p.x, rows, width), p.gate.range ? rows_of(p.gate, rows, width) : gpu::BufferRange{}, p.weight,
                        p.step.state},
        .writes = Ranges{rows_of(p.y, rows, width)}});

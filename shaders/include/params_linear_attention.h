@@ -45,17 +45,34 @@ struct DeltaNetPush {
 };
 LAHAR_SHARED_SIZE(DeltaNetPush, 112)
 
-struct GatedNormPush {
-  address_t x;       // fp32 [rows, heads * dim]
-  address_t gate;    // fp32 [rows, heads * dim]
-  address_t y;       // fp32 [rows, heads * dim]
-  address_t weight;  // fp32 [dim]
+// A chunk of a run's tokens at a time (linear_attention/delta_chunks.comp). For each chunk and value head, `pairs` has
+// [size][size] what a change takes from each later one; [size][size] what it gives to each later y; [size] four coefficients
+// of a token, those of v, of S k, of S q and of its key in the state behind the chunk; and four floats more, the first of
+// them the decay of the whole chunk.
+struct DeltaPairsPush {
+  address_t qkv;          // as above
+  address_t beta, alpha;  // as above
+  address_t decay, bias;  // as above
+  address_t pairs;
   address_t step;
-  uint heads, dim;
-  uint x_stride, gate_stride, y_stride;  // floats
-  float eps;
+  uint key_heads, value_heads;
+  uint tiled;
+  uint qkv_stride, beta_stride, alpha_stride;  // floats
 };
-LAHAR_SHARED_SIZE(GatedNormPush, 64)
+LAHAR_SHARED_SIZE(DeltaPairsPush, 80)
+
+struct DeltaChunksPush {
+  address_t qkv;  // as above
+  address_t y;    // as above
+  address_t pairs;
+  address_t step;
+  StateAddress state;  // as above
+  uint key_heads, value_dim;
+  uint tiled;
+  uint qkv_stride, y_stride;  // floats
+  uint chunks;                // at most
+};
+LAHAR_SHARED_SIZE(DeltaChunksPush, 80)
 
 // Raw projections, plane_floats apart: r, k, w, a, v mix, g.
 const uint kRwkv7R = 0;

@@ -55,8 +55,10 @@ struct SsmGatePush {
   uint x_stride, gate_stride, y_stride;  // floats
   float eps;
   float gate_scale;
+  uint groups;
+  uint reserved;
 };
-LAHAR_SHARED_SIZE(SsmGatePush, 64)
+LAHAR_SHARED_SIZE(SsmGatePush, 72)
 
 LAHAR_SHARED_END
 #endif

@@ -25,8 +25,8 @@ struct SeqState {
   float min_p;        // 0: off
   uint seed_low;
   uint seed_high;
-  uint sequence;  // mixes into the random numbers, with the seed and the counter
-  uint reserved;
+  uint sequence;     // mixes into the random numbers, with the seed and the counter
+  uint rope_offset;  // how far RoPE's positions are ahead of those in the cache (engine/streaming.h)
 };
 LAHAR_SHARED_SIZE(SeqState, 48)
 

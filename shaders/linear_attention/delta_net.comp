@@ -7,16 +7,14 @@
 const uint ARRAYS = 2;
 #include "state.glsl"
 #include "params_linear_attention.h"
+#include "linear_attention/delta.glsl"
 #include "linear_attention/recurrence.glsl"
 
 layout(push_constant, scalar) uniform Push { DeltaNetPush p; };
 
 uint value_dim() { return p.value_dim; }
 
-uint key_head() {
-  const uint head = gl_WorkGroupID.y, heads = gl_NumWorkGroups.y;
-  return p.tiled != 0 ? head % p.key_heads : head / (heads / p.key_heads);
-}
+uint key_head() { return delta_key_head(gl_WorkGroupID.y, gl_NumWorkGroups.y, p.key_heads, p.tiled); }
 
 void stage(uint at, bool used, uint t) {
   const uint64_t row = p.qkv + uint64_t(t) * (4 * p.qkv_stride) + uint64_t(key_head() * KEY4 * 16);
@@ -31,7 +29,7 @@ void stage(uint at, bool used, uint t) {
   }
   squares = row_sum(squares);
   product = row_sum(vec2(product, 0)).x;
-  const vec2 scale = inversesqrt(squares + 1e-6) * vec2(inversesqrt(float(4 * KEY4)), 1);
+  const vec2 scale = delta_scales(squares, 4 * KEY4);
   if (!used) return;
   [[unroll]] for (uint part = 0; part < PARTS; ++part) {
     staged[staged_at(0, at, part)] = q[part] * scale.x;
@@ -41,8 +39,7 @@ void stage(uint at, bool used, uint t) {
   const uint head = gl_WorkGroupID.y;
   const float beta = load_f32(p.beta + uint64_t(t) * (4 * p.beta_stride), 4 * head);
   const float alpha = load_f32(p.alpha + uint64_t(t) * (4 * p.alpha_stride), 4 * head) + load_f32(p.bias, 4 * head);
-  const float softplus = max(alpha, 0) + log(1 + exp(-abs(alpha)));
-  scalars[at] = vec4(exp(load_f32(p.decay, 4 * head) * softplus), 1 / (1 + exp(-beta)), product * scale.x * scale.y, 0);
+  scalars[at] = vec4(delta_gates(alpha, load_f32(p.decay, 4 * head), beta), product * scale.x * scale.y, 0);
 }
 
 float value_at(uint t, uint row) {

@@ -8,7 +8,8 @@ layout(constant_id = 3) const uint HEADS = 1;
 layout(constant_id = 4) const uint HEAD_DIM = 64;
 layout(constant_id = 5) const uint STATE = 16;
 layout(constant_id = 6) const uint FLAGS = 0;
-#include "ssm/chunks.glsl"
+#include "run_chunks.glsl"
+#include "params_ssm.h"
 
 layout(push_constant, scalar) uniform Push { SsmChunksPush p; };
 
@@ -18,9 +19,8 @@ void main() {
   const uint r = gl_WorkGroupID.y;
   const uint q = gl_GlobalInvocationID.x;
   if (r >= step_runs(p.step) || q >= HEADS * HEAD_DIM * kRowQuads) return;
-  const SsmChunk run = ssm_run(p.step, r);
-  uint first = 0;  // of the run's chunks
-  for (uint before = 0; before < r; ++before) first += ssm_chunks(ssm_run(p.step, before));
+  const RunChunk run = whole_run(p.step, r);
+  const uint first = chunks_before(p.step, r, kSsmChunk);
   const uint head = q / (HEAD_DIM * kRowQuads);
   vec4 a = vec4(0);
   if ((FLAGS & kSsmPerState) == 0) {
@@ -32,7 +32,7 @@ void main() {
     }
   }
   vec4 state = state_reads(run.run) ? load_f32x4(state_in(p.state, run.run), 16 * q) : vec4(0);
-  for (uint i = 0; i < ssm_chunks(run); ++i) {
+  for (uint i = 0; i < chunks_of(run, kSsmChunk); ++i) {
     const uint index = min(first + i, p.chunks - 1);
     const uint64_t slot = p.ends + p.end_bytes * uint64_t(index);
     const vec4 added = load_f32x4(slot, 16 * q);

@@ -1,5 +1,5 @@
 // y = norm(x * silu(gate)) * weight, or norm(x) * weight * silu(gate), or x * silu(gate), where the RMS norm is of one group of
-// channels. Grid (groups, rows), a workgroup each. Loads are 16 bytes where groups are whole quads. y may be x: an invocation
+// channels. Grid (groups or fewer, rows). Loads are 16 bytes where groups are whole quads. y may be x: an invocation
 // reads what it overwrites before it writes, and after the reduction.
 #version 460
 #extension GL_GOOGLE_include_directive : require
@@ -21,10 +21,7 @@ vec4 load_part(uint64_t base, uint i) {
 
 vec4 gate_part(uint64_t gate, uint i) { return activate4(kActivationSilu, p.gate_scale * load_part(gate, i)); }
 
-void main() {
-  const uint t = gl_WorkGroupID.y;
-  if (t >= step_rows(p.step)) return;
-  const uint group = gl_WorkGroupID.x;
+void gate_group(uint t, uint group) {
   const uint64_t begin = uint64_t(4 * group * p.width);
   const uint64_t x = p.x + uint64_t(t) * (4 * p.x_stride) + begin;
   const uint64_t gate = p.gate + uint64_t(t) * (4 * p.gate_stride) + begin;
@@ -52,4 +49,10 @@ void main() {
     else
       store_f32(y, 4 * i, v.x);
   }
+}
+
+void main() {
+  const uint t = gl_WorkGroupID.y;
+  if (t >= step_rows(p.step)) return;
+  for (uint group = gl_WorkGroupID.x; group < p.groups; group += gl_NumWorkGroups.x) gate_group(t, group);
 }

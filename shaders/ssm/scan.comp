@@ -18,7 +18,8 @@ layout(constant_id = 8) const uint GROUPS = 1;
 layout(constant_id = 9) const uint STATE = 16;
 layout(constant_id = 10) const uint FLAGS = 0;
 layout(constant_id = 11) const uint MODE = 0;  // kSsmWhole, kSsmEnds, kSsmRows
-#include "ssm/chunks.glsl"
+#include "run_chunks.glsl"
+#include "params_ssm.h"
 
 layout(push_constant, scalar) uniform Push { SsmScanPush p; };
 
@@ -47,12 +48,12 @@ vec4 load_state_quad(uint64_t base, uint quad, bool aligned) {
 float sum4(vec4 v) { return (v.x + v.y) + (v.z + v.w); }
 
 void main() {
-  SsmChunk chunk;
+  RunChunk chunk;
   if (MODE == kSsmWhole) {
     if (gl_WorkGroupID.y >= step_runs(p.step)) return;
-    chunk = ssm_run(p.step, gl_WorkGroupID.y);
+    chunk = whole_run(p.step, gl_WorkGroupID.y);
   } else {
-    chunk = ssm_chunk(p.step, gl_WorkGroupID.y);
+    chunk = run_chunk(p.step, gl_WorkGroupID.y, kSsmChunk);
     if (chunk.rows == 0) return;
   }
   const Run run = chunk.run;

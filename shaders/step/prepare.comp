@@ -67,7 +67,7 @@ void main() {
       row.run = r;
       const SeqState state = states.v[row.slot];
       row.kv_index = state.position + (t - run.first_row);
-      row.position = row.kv_index + state.reserved;  // RoPE's position is that much ahead (engine/streaming.h)
+      row.position = row.kv_index + state.rope_offset;
       row.valid = row.kv_index < state.limit ? 1 : 0;
       const int given = tokens.v[t];
       row.token = clamp(given >= 0 ? given : state.last_token, 0, int(p.vocabulary) - 1);

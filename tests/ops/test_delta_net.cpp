@@ -1,4 +1,5 @@
-// The gated delta rule and its norm against float64: several runs with states of their own, head groupings, dims with tails.
+// The gated delta rule against float64, token by token and in chunks: several runs with states of their own, head groupings,
+// dims with tails.
 #include "ops/delta_net.h"
 #include "ops/state_test.h"
 
@@ -14,6 +15,8 @@ struct Case {
   std::vector<TestRun> runs{{5, 1, 2}};
   uint32_t spare = 0;
   bool tiled = false;
+  float alpha = 3, decay = -2;  // the largest magnitudes: of random ones
+  bool chunked = false;         // with scratch memory
 };
 
 class Rig {
@@ -27,9 +30,12 @@ class Rig {
     width_ = 2 * c.key_heads * c.key_dim + c.value_heads * c.value_dim;
     stride_ = width_ + 8, y_stride_ = c.value_heads * c.value_dim + 4;
     qkv_ = random_floats(size_t{bucket} * width_, 1);
-    gates_ = random_floats(size_t{bucket} * 2 * c.value_heads, 2, -3, 3);
-    decay_ = random_floats(c.value_heads, 3, -2, 0), bias_ = random_floats(c.value_heads, 4);
+    gates_ = random_floats(size_t{bucket} * 2 * c.value_heads, 2, -c.alpha, c.alpha);
+    decay_ = random_floats(c.value_heads, 3, c.decay, 0), bias_ = random_floats(c.value_heads, 4);
     step_ref_ = step_.upload(device);
+    step_ref_.max_runs = static_cast<uint32_t>(c.runs.size());
+    const uint64_t scratch = c.chunked ? ops::delta_net_scratch_bytes(device.caps(), bucket, c.value_heads) : 0;
+    if (scratch > 0) scratch_ = to_device(device, std::vector<float>(scratch / sizeof(float), NAN), "scratch");
     qkv_buffer_ = to_device(device, padded_rows(qkv_, bucket, width_, stride_), "qkv");
     gates_buffer_ = to_device(device, padded_rows(gates_, bucket, 2 * c.value_heads, 2 * c.value_heads + 4), "gates");
     decay_buffer_ = to_device(device, decay_, "decay"), bias_buffer_ = to_device(device, bias_, "bias");
@@ -51,6 +57,7 @@ class Rig {
         .decay = decay_buffer_,
         .bias = bias_buffer_,
         .state = states_.ref(),
+        .scratch = scratch_ ? gpu::BufferRange(scratch_) : gpu::BufferRange{},
         .step = step_ref_,
         .label = "delta net"};
   }
@@ -100,7 +107,10 @@ class Rig {
   }
 
   std::vector<const gpu::Buffer*> buffers() const {
-    return {&qkv_buffer_, &gates_buffer_, &decay_buffer_, &bias_buffer_, &y_.buffer, &step_.buffer, &states_.buffer()};
+    std::vector<const gpu::Buffer*> all{&qkv_buffer_, &gates_buffer_, &decay_buffer_,   &bias_buffer_,
+                                        &y_.buffer,   &step_.buffer,  &states_.buffer()};
+    if (scratch_) all.push_back(&scratch_);
+    return all;
   }
 
  private:
@@ -111,7 +121,7 @@ class Rig {
   ops::StepRef step_ref_;
   uint32_t width_ = 0, stride_ = 0, y_stride_ = 0;
   std::vector<float> qkv_, gates_, decay_, bias_;
-  gpu::Buffer qkv_buffer_, gates_buffer_, decay_buffer_, bias_buffer_;
+  gpu::Buffer qkv_buffer_, gates_buffer_, decay_buffer_, bias_buffer_, scratch_;
   Output y_;
 };
 
@@ -119,8 +129,14 @@ using DeltaNetTest = GpuTest;
 
 void run_case(gpu::Device& device, const Case& c) {
   SCOPED_TRACE(testing::Message() << "heads " << c.key_heads << "/" << c.value_heads << " dims " << c.key_dim << "/"
-                                  << c.value_dim << " tiled " << c.tiled << " runs " << c.runs.size());
+                                  << c.value_dim << " tiled " << c.tiled << " runs " << c.runs.size() << " chunks "
+                                  << c.chunked);
   Rig rig(device, c);
+  if (c.chunked) {
+    gpu::Recorder recorder(device);
+    ASSERT_TRUE(ops::delta_net(recorder, rig.params()).ok());
+    ASSERT_EQ(recorder.nodes().size(), 2u) << "not in chunks";
+  }
   run(device, [&](gpu::Recorder& recorder) { return ops::delta_net(recorder, rig.params()); });
   rig.check();
 }
@@ -137,6 +153,34 @@ TEST_F(DeltaNetTest, DimsAndHeads) {
   run_case(device(), {.key_heads = 3, .value_heads = 3, .key_dim = 4, .value_dim = 36});
   run_case(device(), {.key_heads = 1, .value_heads = 2, .key_dim = 128, .value_dim = 128, .runs = {{21, 0, 1}, {1, 2, 3}}});
   run_case(device(), {.key_heads = 1, .value_heads = 1, .key_dim = 252, .value_dim = 12, .runs = {{7, 0, 1}}});
+}
+
+// Chunks with every tail: whole ones, one token, none of a run at all in a step that has room for more.
+TEST_F(DeltaNetTest, ChunksOfRuns) {
+  const std::vector<TestRun> runs{{16, params::kNoState, 1}, {37, 2, 3}, {1, 0, params::kNoState}, {9, params::kNoState, 4}};
+  for (const bool tiled : {false, true}) run_case(device(), {.runs = runs, .spare = 3, .tiled = tiled, .chunked = true});
+  run_case(device(), {.runs = {{1, 0, 1}, {1, 2, 3}}, .spare = 40, .chunked = true});
+}
+
+TEST_F(DeltaNetTest, ChunksOfDimsAndHeads) {
+  const std::vector<TestRun> runs{{45, 0, 1}, {20, 2, 3}};
+  run_case(device(), {.key_heads = 1, .value_heads = 3, .key_dim = 24, .value_dim = 20, .runs = runs, .chunked = true});
+  run_case(device(), {.key_heads = 2, .value_heads = 2, .key_dim = 64, .value_dim = 64, .runs = runs, .chunked = true});
+  run_case(device(), {.key_heads = 1, .value_heads = 2, .key_dim = 128, .value_dim = 128, .runs = runs, .chunked = true});
+  run_case(device(), {.key_heads = 3, .value_heads = 3, .key_dim = 4, .value_dim = 36, .runs = runs, .chunked = true});
+}
+
+// Decays from exp(-1000) to 1 beside each other: nothing overflows, and what is left of the state is right.
+TEST_F(DeltaNetTest, ChunksOfStrongDecay) {
+  const std::vector<TestRun> runs{{40, 0, 1}, {30, 2, 3}};
+  for (const float alpha : {30.f, 100.f})
+    run_case(device(), {.key_dim = 24, .runs = runs, .alpha = alpha, .decay = -10, .chunked = true});
+}
+
+TEST_F(DeltaNetTest, ChunksDeclareWhatTheyTouch) {
+  Rig rig(device(), {.runs = {{33, 0, 1}, {1, params::kNoState, 2}}, .spare = 2, .chunked = true});
+  prove_hazards(
+      device(), [&](gpu::Recorder& recorder) { return ops::delta_net(recorder, rig.params()); }, rig.buffers());
 }
 
 TEST_F(DeltaNetTest, DeclaresWhatItTouches) {
@@ -159,49 +203,6 @@ TEST_F(DeltaNetTest, RefusesShapesThatDoNotFit) {
   refused([](auto& p) { p.value_dim = 64; });
   refused([](auto& p) { p.state_offset = 32; });
   refused([](auto& p) { p.state.slots = 0; });
-}
-
-void norm_case(gpu::Device& device, uint32_t heads, uint32_t dim, uint32_t bucket, uint32_t used) {
-  SCOPED_TRACE(testing::Message() << "heads " << heads << " dim " << dim);
-  const uint32_t width = heads * dim, stride = width + 4;
-  const std::vector<float> x = random_floats(size_t{bucket} * width, 1),
-                           gate = random_floats(size_t{bucket} * width, 2, -4, 4);
-  const std::vector<float> weight = random_floats(dim, 3);
-  HostStep step(bucket, used);
-  const ops::StepRef ref = step.upload(device);
-  const gpu::Buffer x_buffer = to_device(device, x, "x"), weight_buffer = to_device(device, weight, "weight");
-  const gpu::Buffer gate_buffer = to_device(device, padded_rows(gate, bucket, width, stride), "gate");
-  const Output y = make_output(device, uint64_t{bucket} * stride * 4);
-  const auto record = [&](gpu::Recorder& recorder) {
-    return ops::gated_norm(recorder, {.x = {x_buffer, width},
-                                      .gate = {gate_buffer, stride},
-                                      .y = {y.range(), stride},
-                                      .heads = heads,
-                                      .dim = dim,
-                                      .weight = weight_buffer,
-                                      .step = ref,
-                                      .label = "gated norm"});
-  };
-  run(device, record);
-  std::vector<double> expected;
-  for (uint32_t t = 0; t < used; ++t)
-    for (uint32_t head = 0; head < heads; ++head) {
-      const size_t at = size_t{t} * width + head * dim;
-      double squares = 0;
-      for (uint32_t i = 0; i < dim; ++i) squares += double{x[at + i]} * x[at + i] / dim;
-      for (uint32_t i = 0; i < dim; ++i)
-        expected.push_back(x[at + i] / std::sqrt(squares + 1e-6) * weight[i] * gate[at + i] * sigmoid(gate[at + i]));
-    }
-  const std::vector<float> got = dense_rows(device, y, used, width, stride);
-  ASSERT_EQ(got.size(), expected.size());
-  EXPECT_LE(error_of(got.data(), expected), kError);
-  const gpu::Buffer* buffers[] = {&x_buffer, &gate_buffer, &weight_buffer, &y.buffer, &step.buffer};
-  prove_hazards(device, record, buffers);
-}
-
-TEST_F(DeltaNetTest, GatedNorm) {
-  norm_case(device(), 3, 20, 4, 3);
-  norm_case(device(), 13, 128, 2, 2);
 }
 
 }  // namespace

@@ -401,6 +401,7 @@ TEST_F(SsmGateTest, EveryOrder) {
   for (const GateCase& c :
        {GateCase{}, GateCase{.groups = 3, .width = 24}, GateCase{.groups = 2, .width = 17, .gate_scale = 0.5f},
         GateCase{.order = GateOrder::kNormFirst, .groups = 4, .width = 32, .shared = true, .in_place = true},
+        GateCase{.order = GateOrder::kNormFirst, .groups = 13, .width = 128, .shared = true},
         GateCase{.order = GateOrder::kGateAlone, .width = 1000, .weight = false, .in_place = true}}) {
     SCOPED_TRACE(testing::Message() << c.groups << " groups of " << c.width);
     GateRig rig(device(), c);
