@@ -4,6 +4,8 @@
 #include <bit>
 #include <chrono>
 
+#include "params_sample.h"
+
 namespace lahar {
 namespace {
 
@@ -63,6 +65,13 @@ uint32_t most_states(const gpu::Caps& caps, const StateLayout& layout, const Eng
   const uint64_t regular = options.checkpoint_tokens == 0 ? 0 : context / options.checkpoint_tokens;
   return static_cast<uint32_t>(std::min<uint64_t>(least_states(options) + regular + kTurnEnds,
                                                   std::max(StateStorage::most_slots(caps, layout), least_states(options))));
+}
+
+Error no_numbers(uint32_t position) {
+  return {ErrorCode::kFormat,
+          "the model's output is not a number (NaN) at position " + std::to_string(position) +
+              ": its weights are damaged, or values overflow (fp32 instead of the default precision would "
+              "show that)"};
 }
 
 TransformerOptions transformer_options(const gpu::Device&, const ModelSpec& spec, const EngineOptions& options,
@@ -189,7 +198,7 @@ void Engine::set_state(int32_t last_token, uint32_t sampled) {
                                 .seed_low = static_cast<uint32_t>(sampling_.seed),
                                 .seed_high = static_cast<uint32_t>(sampling_.seed >> 32),
                                 .sequence = 0,
-                                .rope_offset = streaming_ ? streaming_->offset() : 0}}};
+                                .reserved = streaming_ ? streaming_->offset() : 0}}};
 }
 
 Status Engine::roll(int32_t last_token, uint32_t sampled) {
@@ -291,11 +300,14 @@ Result<GenerateOutcome> Engine::run(const GenerateRequest& request) {
   result.stats.prompt_tokens = static_cast<uint32_t>(request.prompt.size()) - reused;
   std::vector<int32_t> chain(request.prompt.begin(), request.prompt.end());  // what the device has been fed, and its answers
   bool stopped = false;
+  Status numbers;
   const Stopwatch watch;
 
   // A token arrived from the device, wanted or not: steps under way when the end is seen go on for a little.
   const auto take = [&](const StepRunner::Outcome& step) {
     const params::SampleRecord& record = step.records[0];
+    if (record.token == params::kNoNumbers && numbers.ok()) numbers = no_numbers(record.position), stopped = true;
+    if (!numbers.ok()) return;
     chain.push_back(record.token);
     if (request.on_step) request.on_step();
     if (stopped) return;
@@ -314,7 +326,7 @@ Result<GenerateOutcome> Engine::run(const GenerateRequest& request) {
   cached_.clear();  // until it is known what the cache holds
   if (request.max_tokens == 0) stopped = true;
   const OnStep on_prefill = [&](const StepTicket&, const StepRunner::Outcome& step) -> Status {
-    if (step.records[0].token >= 0) take(step);
+    if (step.records[0].token != -1) take(step);
     else if (request.on_step) request.on_step();
     return {};
   };
@@ -360,6 +372,7 @@ Result<GenerateOutcome> Engine::run(const GenerateRequest& request) {
     }
     LAHAR_TRY(finish_oldest());
   }
+  LAHAR_TRY(numbers);
   // The next prompt goes on behind what was handed out, or behind the stop token.
   const uint32_t handed_out = static_cast<uint32_t>(request.prompt.size() + result.tokens.size());
   checkpoint(reusable(std::min(position_, handed_out)));

@@ -10,7 +10,8 @@ namespace lahar::ops {
 // set whose sum reaches top_p; of these those with p >= min_p * max p; draw one. temperature 0 takes the largest logit (the
 // lowest id among equals). The random number depends on (seed, sequence, counter, token id) alone.
 // Then, for every run: position += rows (up to limit); for a sampled run also last_token = token, counter += 1, and a
-// record is written. Runs that are not sampled get a record with token -1.
+// record is written. Runs that are not sampled get a record with token -1. A row with a NaN, or with nothing above
+// -infinity, gives a record with token params::kNoNumbers and a last_token of 0.
 struct SampleParams {
   Activations logits;  // [n_logits, vocabulary]
   uint32_t vocabulary = 0;

@@ -17,12 +17,15 @@ layout(buffer_reference, scalar, buffer_reference_align = 4) readonly buffer Par
 
 const uint kNone = 0xffffffffu;
 
+// The token is kNone where there is a NaN.
 LogitPart merged_parts(uint row) {
   PartsRef parts = PartsRef(p.scratch + uint64_t(row * p.parts * 16));
   LogitPart all = parts.v[0];
+  bool bad = all.sum >= kNanInSum;
   for (uint i = 1; i < p.parts; ++i) {
     const LogitPart part = parts.v[i];
     if (part.sum <= 0) continue;  // no token fell to it
+    bad = bad || part.sum >= kNanInSum;
     const bool better = part.highest > all.highest;
     const float d = max(-abs(logit_difference(part.highest, all.highest)), -200.0);
     const float factor = exp(d);
@@ -34,6 +37,7 @@ LogitPart merged_parts(uint row) {
     all.token = better ? part.token : all.token;
     all.highest = max(all.highest, part.highest);
   }
+  if (bad) all.token = kNone;
   return all;
 }
 
@@ -91,10 +95,19 @@ void main() {
   index = min(index, p.max_runs - 1);
 
   const LogitPart all = merged_parts(index);
+  if (all.token == kNone || all.highest <= kLowestLogit) {
+    // The host ends the sequence; until then it goes on with a token that is there.
+    if (gl_LocalInvocationIndex > 0) return;
+    StatesRef(p.states).v[run.slot].position = position;
+    StatesRef(p.states).v[run.slot].last_token = 0;
+    StatesRef(p.states).v[run.slot].counter = state.counter + 1;
+    RecordsRef(p.records).v[r] = SampleRecord(kNoNumbers, 0, 0, position);
+    return;
+  }
   uint token = min(all.token, p.vocabulary - 1);
   const LogitRow row = LogitRow(p.logits + uint64_t(index) * (4 * p.logits_stride), p.vocabulary, all.highest,
                                 min(1.0 / state.temperature, 1e30));
-  if (state.temperature > 0 && all.highest > kLowestLogit) token = min(draw(row, state, token), p.vocabulary - 1);
+  if (state.temperature > 0) token = min(draw(row, state, token), p.vocabulary - 1);
   if (gl_LocalInvocationIndex > 0) return;
   const float log_sum = log(all.sum);
   const float logit = finite_logit(load_f32(row.address, 4 * token));

@@ -4,6 +4,8 @@
 
 const float kLowestLogit = -3.4028234663852886e38;
 
+bool is_nan(float v) { return (floatBitsToUint(v) & 0x7fffffffu) > 0x7f800000u; }
+
 // NaN and -inf become the lowest finite number, +inf the highest, -0 becomes 0 (bit tests: isnan may be optimized away).
 float finite_logit(float v) {
   const uint bits = floatBitsToUint(v);

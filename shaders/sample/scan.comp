@@ -17,6 +17,7 @@ float highest = kLowestLogit;
 uint token = kNone;
 float total = 0;
 float moment = 0;
+float bad = 0;  // kNanInSum where a logit is NaN
 
 // exp of something far below underflows to zero; its product with the exponent must not become NaN.
 void rescale_to(float best) {
@@ -29,7 +30,10 @@ void rescale_to(float best) {
 
 void add4(vec4 raw, uint id, uint count) {
   vec4 v;
-  for (uint i = 0; i < 4; ++i) v[i] = i < count ? finite_logit(raw[i]) : kLowestLogit;
+  for (uint i = 0; i < 4; ++i) {
+    v[i] = i < count ? finite_logit(raw[i]) : kLowestLogit;
+    if (i < count && is_nan(raw[i])) bad = kNanInSum;
+  }
   const float best = max(max(v.x, v.y), max(v.z, v.w));
   if (best > highest || token == kNone) {
     token = id + (v.x == best ? 0 : v.y == best ? 1 : v.z == best ? 2 : 3);
@@ -63,7 +67,7 @@ void main() {
   // Ids are exact in fp32 up to 2^24; the larger of the negated ones is the lowest.
   const uint lowest_id = uint(-workgroup_max(token != kNone && highest == best ? -float(token) : -float(p.vocabulary)));
   rescale_to(best);
-  const float sum = workgroup_sum(total);
+  const float sum = workgroup_sum(total + bad);
   const float sum_moment = workgroup_sum(moment);
   if (gl_LocalInvocationIndex == 0)
     PartsRef(p.scratch).v[row * p.parts + gl_WorkGroupID.x] = LogitPart(best, min(lowest_id, p.vocabulary), sum, sum_moment);

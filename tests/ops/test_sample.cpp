@@ -2,6 +2,7 @@
 // probabilities that they stand for, reproducible seeds, states.
 #include "ops/ops_test.h"
 #include "ops/sample.h"
+#include "params_sample.h"
 
 namespace lahar::test {
 namespace {
@@ -173,10 +174,7 @@ TEST_F(SampleTest, DamagedLogits) {
     SCOPED_TRACE(state.temperature);
     Rig rig(device(), std::vector<SeqState>(6, state), {all_nan, all_low, some_nan, one, infinite, huge});
     const auto records = rig.sample();
-    EXPECT_EQ(records[0].token, 0);
-    EXPECT_EQ(records[1].token, 0);
-    EXPECT_EQ(records[2].token % 2, 1);
-    EXPECT_EQ(records[3].token, 77);
+    for (size_t i = 0; i < 4; ++i) EXPECT_EQ(records[i].token, params::kNoNumbers) << i;
     EXPECT_EQ(records[4].token, 33);
     EXPECT_EQ(records[5].token, 44);
     for (const SampleRecord& record : records) {
