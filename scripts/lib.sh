@@ -106,7 +106,7 @@ fuzzer_ok() {
     rm -f "$object"
 }
 
-# The checks: one line each of KIND|NAME|COMMAND. KIND says which packages bring it: tools, toolchain, loader, driver, demo, test or fuzz.
+# The checks: one line each of KIND|NAME|COMMAND. KIND says which packages bring it: tools, toolchain, loader, driver, demo, window, test or fuzz.
 checks() {
     cat <<'LIST'
 tools|a C++20 compiler (g++ 12 or newer)|compiler_ok
@@ -127,9 +127,12 @@ toolchain|the shaderc library|shaderc_ok
 loader|the Vulkan loader (libvulkan.so.1)|loader_ok
 driver|a Vulkan driver|driver_ok
 demo|GLFW 3.3 or newer|pkg-config --atleast-version=3.3 glfw3
-demo|Dear ImGui, 1.90 or newer|pkg-config --atleast-version=1.90 imgui
+demo|Dear ImGui 1.90|pkg-config --atleast-version=1.90 --max-version=1.90.1 imgui
 demo|fontconfig and FreeType|pkg-config --exists fontconfig freetype2
 demo|stb_image_write.h|header_ok stb/stb_image_write.h
+window|Xvfb|command -v Xvfb
+window|xdotool|command -v xdotool
+window|libX11's headers|header_ok X11/Xlib.h
 test|the Vulkan validation layer|validation_layer_ok
 fuzz|clang with libFuzzer|fuzzer_ok
 LIST
