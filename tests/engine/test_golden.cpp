@@ -18,7 +18,7 @@ constexpr double kNibblesError = 3e-2;  // int4
 struct Case {
   std::string path;  // in the test data
   std::vector<uint32_t> chunks = {1, 7, 64};
-  // Rounding in the cache can turn the choice of an expert: there is no bound for what follows.
+  // Rounding in the cache can turn the choice of an expert: there is no bound for what follows (test_routed_cache.cpp).
   bool routed = false;
   double cache_factor = 1;  // of the bounds for caches in few bits
 };
@@ -89,7 +89,8 @@ TEST_P(GoldenTest, LogitsAtEveryPosition) {
 }
 
 TEST_P(GoldenTest, LogitsWithEveryKindOfCache) {
-  if (GetParam().routed) GTEST_SKIP() << "experts that are chosen otherwise have no bound";
+  if (GetParam().routed)
+    GTEST_SKIP() << "experts that are chosen otherwise have no bound; RoutedCacheTest looks at what has";
   LAHAR_NEED_DATA(path, GetParam().path);
   const Golden golden = read_golden(path);
   const std::pair<ops::KvType, double> bounds[] = {{ops::KvType::kBF16, kDefaultError},

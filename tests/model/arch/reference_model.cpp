@@ -82,8 +82,11 @@ struct Layer {
   Norm pre_attention, post_attention, pre_ffn, post_ffn;
   std::vector<float> qkv, qkv_bias, out, out_bias, up, up_bias, down, down_bias, q_norm, k_norm, sinks;
   std::vector<Row> own_keys, own_values;
+  const ReferenceOptions& options;
+  const size_t index;
 
-  Layer(const ModelSpec& m, size_t index, const WeightPlan::Data& data) : spec(m.layers[index]), model(m) {
+  Layer(const ModelSpec& m, size_t i, const WeightPlan::Data& data, const ReferenceOptions& o)
+      : spec(m.layers[i]), model(m), options(o), index(i) {
     const LayerTensors& t = data.tensors.layers[index];
     const LayerPlan& p = data.layers[index];
     pre_attention.take(m.norm, t.pre_attention);
@@ -131,6 +134,8 @@ struct Layer {
     if (a.kv_source < 0) {
       own_keys.emplace_back(all.begin() + q_size, all.begin() + q_size + k_size);
       own_values.emplace_back(all.begin() + q_size + k_size, all.end());
+      for (Row* row : {&own_keys.back(), &own_values.back()})
+        for (size_t h = 0; h < a.kv_heads && options.cache; ++h) options.cache(row->data() + h * a.head_dim, a.head_dim);
     }
     const Layer& source = a.kv_source < 0 ? *this : layers[static_cast<size_t>(a.kv_source)];
     const std::vector<Row>&keys = source.own_keys, &values = source.own_values;
@@ -169,8 +174,14 @@ struct Layer {
     for (size_t i = 0; i < width; ++i) h[i] = std::max(0.0, h[i] - mean - spec.ffn.deviations * std::sqrt(square / divisor));
   }
 
-  Row ffn(const Row& x) const {
-    if (experts.present()) return experts(x);
+  Row ffn(const Row& x, size_t position) const {
+    if (experts.present()) {
+      const size_t at = position * model.layers.size() + index;
+      std::vector<size_t> order = options.choices != nullptr ? (*options.choices)[at] : std::vector<size_t>{};
+      const Row y = experts(x, order);
+      if (options.chosen != nullptr) options.chosen->resize(at + 1), options.chosen->back() = std::move(order);
+      return y;
+    }
     Row h = apply(up, up_bias, x);
     const size_t width = spec.ffn.width;
     if (spec.ffn.sparse) cut(h, width);
@@ -184,13 +195,13 @@ struct Layer {
     const Row normed = pre_attention(x);
     const Row attended = post_attention(attention(normed, position, layers));
     if (spec.parallel) {
-      const Row fed = ffn(spec.shared_norm ? normed : pre_ffn(x));
+      const Row fed = ffn(spec.shared_norm ? normed : pre_ffn(x), position);
       for (size_t i = 0; i < x.size(); ++i) x[i] += m * (attended[i] + fed[i]);
       return;
     }
     for (size_t i = 0; i < x.size(); ++i) x[i] += m * attended[i];
     if (altup.present()) altup.laurel(normed, x);
-    const Row fed = post_ffn(ffn(pre_ffn(x)));
+    const Row fed = post_ffn(ffn(pre_ffn(x), position));
     for (size_t i = 0; i < x.size(); ++i) x[i] += m * fed[i];
   }
 };
@@ -198,7 +209,7 @@ struct Layer {
 }  // namespace
 
 Result<std::vector<double>> reference_logits(const ModelSource&, const ModelSpec& spec, const WeightPlan& plan,
-                                             const std::vector<int32_t>& tokens) {
+                                             const std::vector<int32_t>& tokens, const ReferenceOptions& options) {
   const WeightPlan::Data& data = plan.data();
   const std::vector<float> embedding = matrix_of(data, data.embedding), positions = matrix_of(data, data.positions);
   const std::vector<float> head = spec.tied_head ? embedding : matrix_of(data, data.head);
@@ -209,7 +220,7 @@ Result<std::vector<double>> reference_logits(const ModelSource&, const ModelSpec
   embedding_norm.take(spec.norm, data.tensors.embedding_norm);
   const AltUpModel altup(spec, data);
   std::vector<Layer> layers;
-  for (size_t i = 0; i < spec.layers.size(); ++i) layers.emplace_back(spec, i, data);
+  for (size_t i = 0; i < spec.layers.size(); ++i) layers.emplace_back(spec, i, data, options);
   std::vector<double> logits;
   for (size_t t = 0; t < tokens.size(); ++t) {
     if (tokens[t] < 0 || static_cast<uint32_t>(tokens[t]) >= spec.vocabulary)

@@ -1,6 +1,7 @@
 // A transformer in plain loops over float64, on the CPU: the meaning of a ModelSpec and of a WeightPlan, for tests.
 #pragma once
 
+#include <functional>
 #include <vector>
 
 #include "core/result.h"
@@ -10,9 +11,20 @@
 
 namespace lahar::test {
 
+// The experts of each token in each layer: [token * layers + layer][chosen]; empty in layers without experts.
+using ExpertChoices = std::vector<std::vector<size_t>>;
+
+struct ReferenceOptions {
+  // Applied to each head's keys and values as they enter the cache; empty: they stay as they are.
+  std::function<void(double* head, size_t dims)> cache;
+  // The experts that are taken, whatever the scores (the weights are those of the scores); null: the best.
+  const ExpertChoices* choices = nullptr;
+  ExpertChoices* chosen = nullptr;  // where set, gets the experts that were taken
+};
+
 // Logits [tokens, vocabulary] of one sequence from its start.
 Result<std::vector<double>> reference_logits(const ModelSource& source, const ModelSpec& spec, const WeightPlan& plan,
-                                             const std::vector<int32_t>& tokens);
+                                             const std::vector<int32_t>& tokens, const ReferenceOptions& options = {});
 
 // sum((a - b)^2) / sum(b^2)
 double nmse(const std::vector<double>& a, const std::vector<float>& b);

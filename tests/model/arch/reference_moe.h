@@ -27,10 +27,11 @@ class MoeLayer {
 
   bool present() const { return !up_.empty(); }
 
-  Row operator()(const Row& x) const {
+  // `order`: the experts to take where it names some; what was taken, afterwards.
+  Row operator()(const Row& x, std::vector<size_t>& order) const {
     const MoeSpec& moe = spec_->moe;
     Row y(x.size(), 0.0);
-    for (const auto& [expert, weight] : routes(linears_[arch::kRouter](x))) {
+    for (const auto& [expert, weight] : routes(linears_[arch::kRouter](x), order)) {
       Row in = x;
       if (moe.weighted_input)
         for (double& v : in) v *= weight;
@@ -96,7 +97,7 @@ class MoeLayer {
       std::fill_n(choice.begin() + ranks[i].second * size, size, -1e300);
   }
 
-  std::vector<std::pair<size_t, double>> routes(Row scores) const {
+  std::vector<std::pair<size_t, double>> routes(Row scores, std::vector<size_t>& order) const {
     const MoeSpec& moe = spec_->moe;
     if (moe.softcap > 0)
       for (double& v : scores) v = moe.softcap * std::tanh(v / moe.softcap);
@@ -107,10 +108,12 @@ class MoeLayer {
     if (moe.selection_bias)
       for (size_t e = 0; e < choice.size(); ++e) choice[e] += vectors_[arch::kSelectionBias][e];
     if (moe.groups > 1) keep_groups(choice);
-    std::vector<size_t> order(moe.experts);
-    std::iota(order.begin(), order.end(), 0);
-    std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return choice[a] > choice[b]; });
-    order.resize(moe.chosen);
+    if (order.empty()) {
+      order.resize(moe.experts);
+      std::iota(order.begin(), order.end(), 0);
+      std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return choice[a] > choice[b]; });
+      order.resize(moe.chosen);
+    }
     Row weights;
     for (const size_t e : order) weights.push_back(scores[e]);
     if (moe.score == ops::RouterScore::kSoftmaxOfChosen) softmax(weights);
