@@ -18,6 +18,12 @@ constexpr Row kRows[] = {
      [](const Caps& c) {
        return c.subgroup_size_control && c.min_subgroup_size <= 16 && c.min_subgroup_size < c.max_subgroup_size;
      }},
+    {{"small-registers", "subgroups can be chosen from 8 on, or the device is Apple's",
+      "decode attention holds fewer keys and heads at a time"},
+     [](const Caps& c) {
+       return (c.subgroup_size_control && c.min_subgroup_size <= 8 && c.min_subgroup_size < c.max_subgroup_size) ||
+              c.info.name.starts_with("Apple ");
+     }},
     {{"fixed-subgroups", "the subgroup size cannot be chosen", "kernels take the device's own size"},
      [](const Caps& c) { return !c.subgroup_size_control; }},
     {{"partial-subgroups", "computeFullSubgroups is missing", "columns are not split over the subgroups of a workgroup"},

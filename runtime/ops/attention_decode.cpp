@@ -11,6 +11,14 @@ constexpr uint32_t kMaxSplits = 128;      // of a GPU
 // Above so many quads of dims a head is a latent that many query heads share: what counts is how often it is read.
 constexpr uint32_t kWideQuads = 64;
 
+// 128 registers of 32 bits a lane in the narrowest subgroups: GPUs of Intel with subgroups of 8, and Apple's.
+bool small_registers(const gpu::Caps& caps) {
+  return (few_registers(caps) && caps.min_subgroup_size < 16) || caps.info.name.starts_with("Apple ");
+}
+
+// The more lanes share out the registers of a subgroup, the fewer one of them has.
+uint32_t narrowest(const gpu::Caps& caps) { return few_registers(caps) ? caps.min_subgroup_size : caps.subgroup_size; }
+
 // Lanes of a team: close to eight dims a lane, without idle lanes where the head allows it.
 uint32_t team_size(const gpu::Caps& caps, uint32_t subgroup, uint32_t quads) {
   const uint32_t widest = std::min(subgroup, power_of_two_at_least(quads));
@@ -23,10 +31,12 @@ uint32_t team_size(const gpu::Caps& caps, uint32_t subgroup, uint32_t quads) {
 }
 
 // Items that a team computes together: as even shares of a row's as registers allow. An item and its sums take 8 floats a
-// quad of dims.
+// quad of dims, and a dozen more.
 uint32_t item_count(const gpu::Caps& caps, const AttentionParams& p, uint32_t lane_quads, uint32_t most) {
-  const bool wide = p.kv.head_dim / 4 > kWideQuads && !caps.is_cpu() && !few_registers(caps);
-  const uint32_t room = (caps.is_cpu() ? 16 : few_registers(caps) ? 4 : wide ? 20 : 8) / lane_quads;
+  const bool small = small_registers(caps);
+  const bool wide = p.kv.head_dim / 4 > kWideQuads && !caps.is_cpu() && !few_registers(caps) && !small;
+  const uint32_t room = (caps.is_cpu() ? 16 : small ? 8 : few_registers(caps) ? 4 : wide ? 20 : 8) / lane_quads;
+  if (small) most = std::min(most, 3u);
   const uint32_t group = group_of(p), limit = std::clamp(room, 1u, most);
   if (p.step.bucket == 1 || group >= limit) return ceil_div(group, ceil_div(group, limit));
   // Rows of one run follow each other and read the same keys.
@@ -55,6 +65,7 @@ AttentionForm make_form(const gpu::Caps& caps, const AttentionParams& p, uint32_
           .subgroups = subgroups_of(caps, subgroup, 128, 128),
           .team = team,
           .items = items,
+          .keys = small_registers(caps) ? (items * ceil_div(quads, team) > 6 ? 1u : 2u) : 0u,
           .splits = split_count(caps, p, items, keys_each)};
 }
 
@@ -65,7 +76,7 @@ gpu::KernelDesc describe(const AttentionParams& p, const AttentionForm& f) {
                         1,
                         1,
                         {f.subgroups, f.subgroup, f.team, ceil_div(quads, f.team), p.kv.head_dim, group_of(p), f.items,
-                         f.splits > 1 ? 1u : 0u, type_of(p), scores_of(p), p.kv.value_dim()}},
+                         f.splits > 1 ? 1u : 0u, type_of(p), scores_of(p), p.kv.value_dim(), f.keys == 0 ? 4 : f.keys}},
           .subgroup_size = f.subgroup};
 }
 
@@ -81,17 +92,17 @@ bool can(const gpu::Caps& caps, const AttentionParams& p, const AttentionForm& f
   return p.step.bucket <= kDecodeRows && can_subgroup(caps, f.subgroup) && f.subgroups >= 1 && f.subgroups <= 16 &&
          f.subgroups * f.subgroup <= caps.max_workgroup_invocations && f.team >= 1 && f.team <= f.subgroup &&
          (f.team & (f.team - 1)) == 0 && f.items >= 1 && f.items * ceil_div(quads, f.team) <= 32 && f.splits >= 1 &&
-         f.splits <= most_splits(caps, p.step.bucket, visible_keys(p)) && f.keys == 0 &&
+         f.splits <= most_splits(caps, p.step.bucket, visible_keys(p)) && f.keys <= 2 &&
          f.subgroups * (params::kPartialHeader + p.kv.value_dim()) * sizeof(float) <= caps.max_shared_memory;
 }
 
 void list(const gpu::Caps& caps, const AttentionParams& p, std::vector<AttentionForm>& out) {
   if (p.step.bucket > kDecodeRows) return;
   const uint32_t most = p.step.bucket > 1 ? 8 : 4;
-  out.push_back(make_form(caps, p, narrow_subgroup(caps), most, kSplitKeys));
+  out.push_back(make_form(caps, p, narrowest(caps), most, kSplitKeys));
   if (caps.is_cpu()) return;
-  for (const uint32_t keys : {64u, 256u, 512u}) out.push_back(make_form(caps, p, narrow_subgroup(caps), most, keys));
-  out.push_back(make_form(caps, p, narrow_subgroup(caps), 2, kSplitKeys));
+  for (const uint32_t keys : {64u, 256u, 512u}) out.push_back(make_form(caps, p, narrowest(caps), most, keys));
+  out.push_back(make_form(caps, p, narrowest(caps), 2, kSplitKeys));
   if (caps.subgroup_size_control)
     for (uint32_t size = std::max(8u, caps.min_subgroup_size); size <= std::min(64u, caps.max_subgroup_size); size *= 2)
       out.push_back(make_form(caps, p, size, most, kSplitKeys));
@@ -143,7 +154,7 @@ uint32_t detail::most_splits(const gpu::Caps& caps, uint32_t bucket, uint32_t ma
 }
 
 void detail::list_decode_kernels(const gpu::Caps& caps, const AttentionParams& p, std::vector<gpu::KernelDesc>& out) {
-  out.push_back(describe(p, make_form(caps, p, narrow_subgroup(caps), p.step.bucket > 1 ? 8 : 4, kSplitKeys)));
+  out.push_back(describe(p, make_form(caps, p, narrowest(caps), p.step.bucket > 1 ? 8 : 4, kSplitKeys)));
   out.push_back(describe_merge(caps, p));
 }
 

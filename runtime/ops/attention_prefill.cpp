@@ -16,14 +16,16 @@ gpu::KernelDesc describe_lanes(const AttentionParams& p, const AttentionForm& f)
           .subgroup_size = f.subgroup};
 }
 
-// The kernel has no subgroup operations: the driver chooses their size.
-gpu::KernelDesc describe_tile(const AttentionParams& p, const AttentionForm&) {
+// The kernel has no subgroup operations: the driver chooses their size, but where wide ones have too few registers for the
+// sums of 16 * DIMS64 floats.
+gpu::KernelDesc describe_tile(const gpu::Caps& caps, const AttentionParams& p, const AttentionForm& f) {
   return {.shader = gpu::ShaderId::attention_prefill_tile,
-          .constants = {
-              kTileInvocations,
-              1,
-              1,
-              {p.kv.head_dim, group_of(p), ceil_div(p.kv.value_dim(), 64), type_of(p), scores_of(p), p.kv.value_dim()}}};
+          .constants = {kTileInvocations,
+                        1,
+                        1,
+                        {p.kv.head_dim, group_of(p), ceil_div(p.kv.value_dim(), 64), type_of(p), scores_of(p),
+                         p.kv.value_dim(), f.keys == 0 ? 4 : f.keys}},
+          .subgroup_size = few_registers(caps) ? caps.min_subgroup_size : 0};
 }
 
 // Every run may leave its last tile part empty.
@@ -67,21 +69,27 @@ Status record_lanes(gpu::Recorder& recorder, const AttentionParams& p, const Att
 // ---- fp32 tiles
 
 bool can_tile(const gpu::Caps& caps, const AttentionParams& p, const AttentionForm& f) {
-  return f == AttentionForm{.path = AttentionPath::kTile} && caps.max_workgroup_invocations >= kTileInvocations &&
-         fits_grid(caps, p, kTileItems);
+  return f == AttentionForm{.path = AttentionPath::kTile, .keys = f.keys} && f.keys <= 1 &&
+         caps.max_workgroup_invocations >= kTileInvocations && fits_grid(caps, p, kTileItems);
 }
 
-void list_tile(const gpu::Caps&, const AttentionParams&, std::vector<AttentionForm>& out) {
-  out.push_back({.path = AttentionPath::kTile});
+void list_tile(const gpu::Caps& caps, const AttentionParams& p, std::vector<AttentionForm>& out) {
+  out.push_back({.path = AttentionPath::kTile, .keys = few_registers(caps) && p.kv.value_dim() > 64 ? 1u : 0u});
 }
 
 Status record_tile(gpu::Recorder& recorder, const AttentionParams& p, const AttentionForm& f) {
-  return record_tiles(recorder, p, describe_tile(p, f), kTileItems);
+  return record_tiles(recorder, p, describe_tile(recorder.device().caps(), p, f), kTileItems);
 }
 
 // ---- tiles on cooperative matrices
 
-constexpr uint32_t kCoopSubgroups = 4, kCoopKeys = 32, kCoopChunk = 64;  // of prefill_coop.comp
+constexpr uint32_t kCoopKeys = 32, kCoopChunk = 64;  // of prefill_coop.comp
+
+// Subgroups of a workgroup: its lanes share out the sums, and those of narrow ones have few registers for them.
+uint32_t coop_subgroups(uint32_t subgroup, uint32_t head_dim) {
+  const uint32_t lanes = subgroup < 16 && head_dim > kCoopChunk ? 256 : 128;
+  return std::max(4u, lanes / subgroup);
+}
 
 // The device's shape that the kernel's tiles are made of; the largest. All zero without one.
 gpu::CooperativeMatrixShape coop_shape(const gpu::Caps& caps) {
@@ -115,9 +123,10 @@ bool can_coop(const gpu::Caps& caps, const AttentionParams& p, const AttentionFo
   return p.precision == Precision::kDefault && p.kv.type != KvType::kF32 && p.kv.head_dim % 16 == 0 &&
          !shader.spirv.empty() && caps.has(shader.required_features) && s.m > 0 && f.m == s.m && f.n == s.n && f.k == s.k &&
          f.keys == 0 && f.team == 0 && f.splits == 0 && can_subgroup(caps, f.subgroup) && f.subgroups >= 1 &&
-         f.subgroups <= 8 && f.subgroups * f.subgroup <= caps.max_workgroup_invocations && f.items >= 16 && f.items <= 64 &&
-         f.items % 16 == 0 && coop_shared_bytes(p.kv.head_dim, f.items) <= caps.max_shared_memory &&
-         fits_grid(caps, p, f.items);
+         // 16 subgroups are within maxComputeWorkgroupSubgroups everywhere, 32 where they are narrow.
+         f.subgroups <= (f.subgroup < 32 ? 32u : 16u) && f.subgroups * f.subgroup <= caps.max_workgroup_invocations &&
+         f.items >= 16 && f.items <= 64 && f.items % 16 == 0 &&
+         coop_shared_bytes(p.kv.head_dim, f.items) <= caps.max_shared_memory && fits_grid(caps, p, f.items);
 }
 
 void list_coop(const gpu::Caps& caps, const AttentionParams& p, std::vector<AttentionForm>& out) {
@@ -125,20 +134,21 @@ void list_coop(const gpu::Caps& caps, const AttentionParams& p, std::vector<Atte
   // Where a driver offers subgroups of 8 or 16 to 32, its matrices are those of the narrowest.
   const uint32_t subgroup =
       few_registers(caps) && caps.max_subgroup_size >= 32 ? caps.min_subgroup_size : caps.subgroup_size;
-  const uint32_t items = p.kv.head_dim <= 128 ? 32 : 16;
+  const uint32_t items = p.kv.head_dim <= (subgroup < 16 ? 64 : 128) ? 32 : 16;
   if (caps.is_cpu()) {
     out.push_back({.path = AttentionPath::kCoop,
                    .subgroup = subgroup,
-                   .subgroups = kCoopSubgroups,
+                   .subgroups = 4,
                    .items = 16,  // what such a driver compiles in sensible time
                    .m = s.m,
                    .n = s.n,
                    .k = s.k});
     return;
   }
+  const uint32_t most = coop_subgroups(subgroup, p.kv.head_dim);
   for (const uint32_t n : {items, 64u, 16u})
-    for (const uint32_t subgroups : {kCoopSubgroups, 2 * kCoopSubgroups})
-      if (n == items || subgroups == kCoopSubgroups)
+    for (const uint32_t subgroups : {most, most == 4 ? 8u : 4u})
+      if (n == items || subgroups == most)
         out.push_back({.path = AttentionPath::kCoop,
                        .subgroup = subgroup,
                        .subgroups = subgroups,
@@ -159,13 +169,10 @@ const AttentionPathOps detail::kLanesOps{can_lanes, list_lanes, record_lanes};
 const AttentionPathOps detail::kTileOps{can_tile, list_tile, record_tile};
 
 void detail::list_prefill_kernels(const gpu::Caps& caps, const AttentionParams& p, std::vector<gpu::KernelDesc>& out) {
-  std::vector<AttentionForm> forms;
-  list_lanes(caps, p, forms);
-  if (can_lanes(caps, p, forms.front())) out.push_back(describe_lanes(p, forms.front()));
-  else out.push_back(describe_tile(p, {}));
-  forms.clear();
-  list_coop(caps, p, forms);
-  if (can_coop(caps, p, forms.front())) out.push_back(describe_coop(p, forms.front()));
+  std::vector<AttentionForm> lanes, tile, coop;
+  list_lanes(caps, p, lanes), list_tile(caps, p, tile), list_coop(caps, p, coop);
+  out.push_back(can_lanes(caps, p, lanes.front()) ? describe_lanes(p, lanes.front()) : describe_tile(caps, p, tile.front()));
+  if (can_coop(caps, p, coop.front())) out.push_back(describe_coop(p, coop.front()));
 }
 
 }  // namespace lahar::ops

@@ -28,7 +28,7 @@ struct AttentionForm {
   uint32_t subgroups = 0;        // of a workgroup
   uint32_t team = 0;             // lanes that share a key (decode)
   uint32_t items = 0;            // for each team (decode), workgroup (line, coop) or lane (lanes)
-  uint32_t keys = 0;             // of a part (line) or of a step of the running softmax (lanes)
+  uint32_t keys = 0;             // of a part (line) or of a step (lanes; decode and tile, where 0 means 4)
   uint32_t splits = 0;           // parts of the context (decode, line)
   uint32_t m = 0, n = 0, k = 0;  // shape of the device's matrices (coop)
   bool operator==(const AttentionForm&) const = default;

@@ -1,6 +1,7 @@
 #include "ops/head_product.h"
 
 #include "ops/catalogue.h"
+#include "ops/matmul_paths.h"
 #include "ops/matmul_push.h"
 #include "params_head_product.h"
 
@@ -14,22 +15,20 @@ using quant::WeightFormat;
 static_assert(static_cast<uint16_t>(ShaderId::head_product_i4) ==
               static_cast<uint16_t>(ShaderId::head_product_f32) + static_cast<uint16_t>(WeightFormat::kCount) - 1);
 
-// Columns that an invocation holds where the matrix is transposed: kUnit of the format's decoder.
-uint32_t unit_columns(WeightFormat format) {
-  switch (format) {
-    case WeightFormat::kF32: return 4;
-    case WeightFormat::kF16:
-    case WeightFormat::kBF16: return 8;
-    default: return 16;  // at least
-  }
+// Rows computed together, so that the matrix is read once for all of them. Where it is transposed an invocation keeps the
+// sums of a unit's columns: half as many where registers are few.
+uint32_t tile_rows(const gpu::Caps& caps, WeightFormat format, uint32_t bucket, bool transposed) {
+  const uint32_t rows = bucket >= 4 ? 4 : bucket >= 2 ? 2 : 1;
+  if (!transposed || caps.is_cpu()) return rows;
+  return std::min(rows, (few_registers(caps) ? 32 : 64) / unit_columns(format));
 }
-
-// Rows computed together, so that the matrix is read once for all of them.
-uint32_t tile_rows(uint32_t bucket) { return bucket >= 4 ? 4 : bucket >= 2 ? 2 : 1; }
 
 gpu::KernelDesc describe(const gpu::Caps& caps, WeightFormat format, uint32_t bucket, bool transposed) {
   return {.shader = for_format(ShaderId::head_product_f32, format),
-          .constants = {caps.is_cpu() ? caps.subgroup_size : 64, 1, 1, {tile_rows(bucket), transposed ? 1u : 0u}},
+          .constants = {caps.is_cpu() ? caps.subgroup_size : 64,
+                        1,
+                        1,
+                        {tile_rows(caps, format, bucket, transposed), transposed ? 1u : 0u}},
           .subgroup_size = 0};
 }
 
@@ -71,15 +70,15 @@ Status head_product(gpu::Recorder& recorder, const HeadProductParams& p) {
   push.x_head = p.x_head, push.y_head = p.y_head;
   push.scale = p.scale;
   const gpu::KernelDesc desc = describe(caps, p.w->format, p.step.bucket, p.transposed);
+  const uint32_t tiles = ceil_div(p.step.bucket, tile_rows(caps, p.w->format, p.step.bucket, p.transposed));
   const uint32_t units = p.transposed ? ceil_div(p.w->cols, unit_columns(p.w->format)) : p.head_rows;
-  recorder.dispatch(
-      {.label = p.label,
-       .kernel = recorder.device().kernels().get(desc),
-       .push = gpu::push_bytes(push),
-       .groups = {ceil_div(units, desc.constants.values()[0]), p.heads, ceil_div(p.step.bucket, tile_rows(p.step.bucket))},
-       .reads =
-           Ranges{plane_range(*p.w, shape, 0), plane_range(*p.w, shape, 1), plane_range(*p.w, shape, 2), x, p.step.state},
-       .writes = Ranges{y}});
+  recorder.dispatch({.label = p.label,
+                     .kernel = recorder.device().kernels().get(desc),
+                     .push = gpu::push_bytes(push),
+                     .groups = {ceil_div(units, desc.constants.values()[0]), p.heads, tiles},
+                     .reads = Ranges{plane_range(*p.w, shape, 0), plane_range(*p.w, shape, 1), plane_range(*p.w, shape, 2),
+                                     x, p.step.state},
+                     .writes = Ranges{y}});
   return {};
 }
 

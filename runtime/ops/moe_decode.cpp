@@ -13,7 +13,8 @@ static_assert(static_cast<uint16_t>(ShaderId::moe_decode_i4) ==
 MatmulForm default_form(const gpu::Caps& caps, WeightFormat format, uint32_t x_rows) {
   // As matmul's GEMV: registers hold rows * x_rows sums.
   uint32_t subgroup = caps.subgroup_size;
-  if (few_registers(caps) && caps.max_subgroup_size >= 32) subgroup = x_rows >= 8 ? caps.min_subgroup_size : 16;
+  const bool narrow = x_rows >= 8 || (x_rows >= 2 && unit_columns(format) > 16);
+  if (few_registers(caps) && caps.max_subgroup_size >= 32) subgroup = narrow ? caps.min_subgroup_size : 16;
   return {.rows = x_rows == 1 && unit_columns(format) <= 8 ? 4u : 2u,
           .x_rows = x_rows,
           .subgroup = subgroup,

@@ -1,5 +1,5 @@
 // Attention of few rows, split over the context. Grid (KV heads, splits, tiles of ITEMS query items). A team of TEAM lanes
-// holds the items of one KV head, LANE_DIMS4 * 4 dims a lane, and walks the split's keys four at a time (never across a page)
+// holds the items of one KV head, LANE_DIMS4 * 4 dims a lane, and walks the split's keys KEYS at a time (never across a page)
 // with its own running softmax; teams are merged at the end, splits by merge.comp. K and V are read once for all items, 8
 // or 16 bytes a lane side by side. Keys outside an item's window or beyond its row are read as a neighbour and weigh nothing.
 #version 460
@@ -19,6 +19,7 @@ layout(constant_id = 10) const uint SPLIT = 0;
 layout(constant_id = 11) const uint KV_TYPE = 0;
 layout(constant_id = 12) const uint SCORES = 0;
 layout(constant_id = 13) const uint VALUE_DIM = 64;
+layout(constant_id = 14) const uint KEYS = 4;  // a team's step; divides kPageTokens
 #include "attention/kv.glsl"
 #include "attention/scores.glsl"
 #include "attention/tiles.glsl"
@@ -26,7 +27,6 @@ layout(constant_id = 13) const uint VALUE_DIM = 64;
 
 layout(push_constant, scalar) uniform Push { AttentionPush p; };
 
-const uint kKeys = 4;  // a team's step; divides kPageTokens
 const uint kDims4 = HEAD_DIM / 4, kValues4 = VALUE_DIM / 4;
 const uint kLaneValues4 = (kValues4 + TEAM - 1) / TEAM;
 const uint kTeamsPerSubgroup = SUBGROUP_SIZE / TEAM;
@@ -47,44 +47,44 @@ float total[ITEMS];
 bool has_dims(uint lane, uint i) { return kExact || lane + i * TEAM < kDims4; }
 bool has_values(uint lane, uint i) { return TEAM * kLaneValues4 == kValues4 || lane + i * TEAM < kValues4; }
 
-// Keys [j0, j0 + kKeys) of one page; [first, last] is what any item sees.
+// Keys [j0, j0 + KEYS) of one page; [first, last] is what any item sees.
 void attend(uint64_t page, KvPart keys, KvPart values, uint j0, uint first, uint last, uint lane) {
-  float score[ITEMS * kKeys];
-  uint token[kKeys];
-  [[unroll]] for (uint i = 0; i < ITEMS * kKeys; ++i) score[i] = 0;
-  [[unroll]] for (uint u = 0; u < kKeys; ++u) {
+  float score[ITEMS * KEYS];
+  uint token[KEYS];
+  [[unroll]] for (uint i = 0; i < ITEMS * KEYS; ++i) score[i] = 0;
+  [[unroll]] for (uint u = 0; u < KEYS; ++u) {
     token[u] = clamp(j0 + u, first, last) % kPageTokens;
     [[unroll]] for (uint i = 0; i < LANE_DIMS4; ++i) {
       const vec4 k = has_dims(lane, i) ? kv_load4(page, keys, token[u], lane + TEAM * i) : vec4(0);
-      [[unroll]] for (uint g = 0; g < ITEMS; ++g) score[g * kKeys + u] += dot(q[g * LANE_DIMS4 + i], k);
+      [[unroll]] for (uint g = 0; g < ITEMS; ++g) score[g * KEYS + u] += dot(q[g * LANE_DIMS4 + i], k);
     }
   }
   [[unroll]] for (uint g = 0; g < ITEMS; ++g) {
     float best = highest[g];
-    [[unroll]] for (uint u = 0; u < kKeys; ++u) {
-      float s = score[g * kKeys + u];
+    [[unroll]] for (uint u = 0; u < KEYS; ++u) {
+      float s = score[g * KEYS + u];
       [[unroll]] for (uint mask = 1; mask < TEAM; mask <<= 1) s += subgroupShuffleXor(s, mask);
       const Item item = items[kOneRow ? 0 : g];
       s = biased(capped(s * kv_key_scale(page, keys, token[u]), p.softcap), slope[g], j0 + u, item.last);
       s = item.seen && j0 + u >= item.first && j0 + u <= item.last ? s : kNoScore;
       best = max(best, s);
-      score[g * kKeys + u] = s;
+      score[g * KEYS + u] = s;
     }
     const float rescale = exp(highest[g] - best);
     highest[g] = best;
     total[g] *= rescale;
     [[unroll]] for (uint i = 0; i < kLaneValues4; ++i) acc[g * kLaneValues4 + i] *= rescale;
-    [[unroll]] for (uint u = 0; u < kKeys; ++u) {
-      const float s = score[g * kKeys + u];
+    [[unroll]] for (uint u = 0; u < KEYS; ++u) {
+      const float s = score[g * KEYS + u];
       const float weight = s > kNoScore ? exp(s - best) : 0;
-      score[g * kKeys + u] = weight * kv_scale(page, values, token[u]);
+      score[g * KEYS + u] = weight * kv_scale(page, values, token[u]);
       total[g] += weight;
     }
   }
-  [[unroll]] for (uint u = 0; u < kKeys; ++u) {
+  [[unroll]] for (uint u = 0; u < KEYS; ++u) {
     [[unroll]] for (uint i = 0; i < kLaneValues4; ++i) {
       const vec4 v = has_values(lane, i) ? kv_load4(page, values, token[u], lane + TEAM * i) : vec4(0);
-      [[unroll]] for (uint g = 0; g < ITEMS; ++g) acc[g * kLaneValues4 + i] += score[g * kKeys + u] * v;
+      [[unroll]] for (uint g = 0; g < ITEMS; ++g) acc[g * kLaneValues4 + i] += score[g * KEYS + u] * v;
     }
   }
 }
@@ -171,8 +171,8 @@ void main() {
     last = max(last, items[g].last);
     any_seen = true;
   }
-  const uint first_chunk = first / kKeys;
-  const uint chunks = any_seen ? last / kKeys - first_chunk + 1 : 0;
+  const uint first_chunk = first / KEYS;
+  const uint chunks = any_seen ? last / KEYS - first_chunk + 1 : 0;
   const uint splits = SPLIT == 0 ? 1 : p.splits;
   const uint share = (chunks + splits * kTeams - 1) / (splits * kTeams) * kTeams;
   const uint begin = split * share, end = min(begin + share, chunks);
@@ -197,7 +197,7 @@ void main() {
   const KvPart keys = kv_part(p.kv, kv_head, false), values = kv_part(p.kv, kv_head, true);
   const uint team = gl_SubgroupID * kTeamsPerSubgroup + gl_SubgroupInvocationID / TEAM;
   for (uint c = begin + team; c < end; c += kTeams) {
-    const uint j0 = (first_chunk + c) * kKeys;
+    const uint j0 = (first_chunk + c) * KEYS;
     attend(kv_page(p.kv, tile.slot, j0 / kPageTokens), keys, values, j0, first, last, lane);
   }
 

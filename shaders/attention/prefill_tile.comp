@@ -12,6 +12,7 @@ layout(constant_id = 5) const uint DIMS64 = 1;  // ceil(VALUE_DIM / 64)
 layout(constant_id = 6) const uint KV_TYPE = 0;
 layout(constant_id = 7) const uint SCORES = 0;
 layout(constant_id = 8) const uint VALUE_DIM = 64;
+layout(constant_id = 9) const uint STEP = 4;  // keys whose values are on their way together: 4, or 1 where registers are few
 #include "attention/kv.glsl"
 #include "attention/scores.glsl"
 #include "attention/tiles.glsl"
@@ -33,6 +34,18 @@ shared float factors[kItems];  // what the accumulators are scaled by; at the en
 shared uvec2 item_keys[kItems];  // first and last that the item sees
 shared uint64_t item_q[kItems], item_y[kItems];  // addresses of the head; y 0: not present
 shared float item_slope[kItems];                 // ALiBi's
+
+vec4 acc[4 * DIMS64];  // four items, quads of dims
+
+// A key's values, weighted for the four items; `column` is the first quad.
+void add_values(uint64_t page, KvPart values, uint token, uint column, vec4 weights) {
+  const float scale = kv_scale(page, values, token);
+  [[unroll]] for (uint n = 0; n < DIMS64; ++n) {
+    const uint dim4 = min(column + 16 * n, kValues4 - 1);
+    const vec4 v = kv_load4(page, values, token, dim4) * scale;
+    [[unroll]] for (uint r = 0; r < 4; ++r) acc[r * DIMS64 + n] += weights[r] * v;
+  }
+}
 
 void stage_queries(uint chunk) {
   for (uint i = gl_LocalInvocationIndex; i < kItems * kChunk4; i += gl_WorkGroupSize.x) {
@@ -92,7 +105,6 @@ void main() {
   const uint row4 = id / 16 * 4, column = id % 16;  // items row4..row4+3; keys column, column+16; dims quad column, +16, ...
   const uint soft_item = id / 4, soft_part = id % 4;
   float highest = kNoScore, total = 0;  // of soft_item; total is this invocation's share
-  vec4 acc[4 * DIMS64];
   [[unroll]] for (uint i = 0; i < 4 * DIMS64; ++i) acc[i] = vec4(0);
   const KvPart keys = kv_part(p.kv, kv_head, false), values = kv_part(p.kv, kv_head, true);
 
@@ -129,18 +141,19 @@ void main() {
     [[unroll]] for (uint r = 0; r < 4; ++r) {
       [[unroll]] for (uint n = 0; n < DIMS64; ++n) acc[r * DIMS64 + n] *= factors[row4 + r];
     }
-    for (uint u4 = 0; u4 < kKeys / 4; ++u4) {
-      vec4 weights[4];
-      [[unroll]] for (uint r = 0; r < 4; ++r) weights[r] = scores[(row4 + r) * kRow4 + u4];
-      [[unroll]] for (uint u = 0; u < 4; ++u) {
-        const uint j = clamp(j0 + 4 * u4 + u, lowest, last);
-        const uint64_t page = j - j0 < kPageTokens ? page0 : page1;
-        const float scale = kv_scale(page, values, j % kPageTokens);
-        [[unroll]] for (uint n = 0; n < DIMS64; ++n) {
-          const uint dim4 = min(column + 16 * n, kValues4 - 1);
-          const vec4 v = kv_load4(page, values, j % kPageTokens, dim4) * scale;
-          [[unroll]] for (uint r = 0; r < 4; ++r) acc[r * DIMS64 + n] += weights[r][u] * v;
+    for (uint step = 0; step < kKeys / STEP; ++step) {
+      vec4 weights[STEP];  // of a key
+      if (STEP == 1) {
+        [[unroll]] for (uint r = 0; r < 4; ++r) weights[0][r] = scores[(row4 + r) * kRow4 + step / 4][step % 4];
+      } else {
+        [[unroll]] for (uint r = 0; r < 4; ++r) {
+          const vec4 of_item = scores[(row4 + r) * kRow4 + step];
+          [[unroll]] for (uint u = 0; u < STEP; ++u) weights[u][r] = of_item[u];
         }
+      }
+      [[unroll]] for (uint u = 0; u < STEP; ++u) {
+        const uint j = clamp(j0 + STEP * step + u, lowest, last);
+        add_values(j - j0 < kPageTokens ? page0 : page1, values, j % kPageTokens, column, weights[u]);
       }
     }
     // The next write of the scores comes after the barriers around Q and K.

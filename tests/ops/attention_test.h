@@ -170,6 +170,13 @@ inline bool takes(AttentionForms which, const std::vector<ops::AttentionForm>& f
   return which == AttentionForms::kAll || std::none_of(forms.begin(), forms.begin() + static_cast<ptrdiff_t>(i), earlier);
 }
 
+inline void run_form(gpu::Device& device, AttentionRig& rig, const ops::AttentionForm& form) {
+  SCOPED_TRACE(to_string(form));
+  rig.reset();
+  run(device, [&](gpu::Recorder& recorder) { return ops::attention_with(recorder, rig.params(), form); });
+  rig.check(form);
+}
+
 inline void run_case(gpu::Device& device, const AttentionCase& c, AttentionForms which = AttentionForms::kOneOfEachPath) {
   SCOPED_TRACE(testing::Message() << "heads " << c.heads << "/" << c.kv.kv_heads << " dim " << c.kv.head_dim << " type "
                                   << static_cast<int>(c.kv.type) << " window " << c.window << " cap " << c.softcap
@@ -179,14 +186,8 @@ inline void run_case(gpu::Device& device, const AttentionCase& c, AttentionForms
   AttentionRig rig(device, c);
   const std::vector<ops::AttentionForm> forms = rig.forms();
   ASSERT_FALSE(forms.empty());
-  for (size_t i = 0; i < forms.size(); ++i) {
-    const ops::AttentionForm& form = forms[i];
-    if (!takes(which, forms, i)) continue;
-    SCOPED_TRACE(to_string(form));
-    rig.reset();
-    run(device, [&](gpu::Recorder& recorder) { return ops::attention_with(recorder, rig.params(), form); });
-    rig.check(form);
-  }
+  for (size_t i = 0; i < forms.size(); ++i)
+    if (takes(which, forms, i)) run_form(device, rig, forms[i]);
 }
 
 }  // namespace lahar::test

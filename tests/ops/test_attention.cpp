@@ -124,6 +124,29 @@ TEST_F(AttentionTest, AllForms) {
     run_case(device(), {.kv = {.pages_per_slot = kSplitPages}, .runs = {{1, 300, rows}}, .bucket = rows}, Forms::kAll);
 }
 
+// What devices with few registers are given by default.
+TEST_F(AttentionTest, FewKeysAtATime) {
+  for (const uint32_t rows : {1u, 3u, 35u}) {
+    Rig rig(device(), {.kv = {.pages_per_slot = kSplitPages, .head_dim = 80},
+                       .heads = 6,
+                       .runs = {{1, 301, rows}},
+                       .bucket = rows,
+                       .window = 290});
+    const auto path = rows > 16 ? ops::AttentionPath::kTile : ops::AttentionPath::kDecode;
+    const std::vector<ops::AttentionForm> forms = rig.forms();
+    const auto found = std::find_if(forms.begin(), forms.end(), [&](const auto& f) { return f.path == path; });
+    ASSERT_NE(found, forms.end());
+    for (const uint32_t keys : {1u, 2u}) {
+      ops::AttentionForm form = *found;
+      form.keys = keys;
+      if (path == ops::AttentionPath::kDecode) form.items = 3;
+      else if (keys == 2) continue;
+      ASSERT_TRUE(can_attention(device().caps(), rig.params(), form));
+      run_form(device(), rig, form);
+    }
+  }
+}
+
 // On matrices alone: a CPU driver takes long to compile each of these kernels.
 class AttentionMatrixTest : public AttentionTest {
  protected:
@@ -147,6 +170,17 @@ TEST_F(AttentionMatrixTest, HeadsAndTypes) {
   for (const KvType type : {KvType::kBF16, KvType::kI8, KvType::kF8, KvType::kI4})
     run_case(device(), {.kv = {.type = type}, .runs = {{0, 20, 40}}, .bucket = 64, .window = 21, .softcap = 3},
              Forms::kCoop);
+}
+
+// As many narrow subgroups as there are lanes in four wide ones.
+TEST_F(AttentionMatrixTest, ManySubgroups) {
+  Rig rig(device(), {.kv = {.head_dim = 80}, .heads = 6, .runs = {{0, 9, 35}}, .bucket = 64});
+  for (ops::AttentionForm form : rig.forms()) {
+    if (form.path != ops::AttentionPath::kCoop) continue;
+    form.subgroups = 128 / form.subgroup;
+    ASSERT_TRUE(can_attention(device().caps(), rig.params(), form));
+    return run_form(device(), rig, form);
+  }
 }
 
 TEST_F(AttentionTest, FormsAsText) {
