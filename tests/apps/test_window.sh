@@ -21,7 +21,12 @@ cleanup() {
     rm -rf "$work"
 }
 trap cleanup EXIT
-fail() { echo "FAILED: $*"; sed 's/^/  stderr: /' "$work/stderr" 2>/dev/null || true; exit 1; }
+fail() {
+    echo "FAILED: $*"
+    sed 's/^/  stderr: /' "$work/stderr" 2>/dev/null || true
+    sed 's/^/  saved: /' "$work/conversation.json" 2>/dev/null || true
+    exit 1
+}
 
 # until_true WHAT CMD...: polls for up to a minute
 until_true() {
@@ -39,6 +44,11 @@ drawn() { [ "$(head -c 2000000 "$work/Xvfb_screen0" | tail -c 1900000 | od -An -
 picture() { cksum <"$work/Xvfb_screen0"; }
 changed() { [ "$(picture)" != "$1" ]; }
 found() { window=$(xdotool search --onlyvisible --name '^Lahar' 2>/dev/null | head -n 1); [ -n "$window" ]; }
+saved() {
+    xdotool key ctrl+s
+    sleep 0.2
+    grep -qs '"content": "Tell me a story about a mountain."' conversation.json
+}
 sized() { [ "$(xdotool getwindowgeometry --shell "$window" | grep -c -e "^WIDTH=$1\$" -e "^HEIGHT=$2\$")" = 2 ]; }
 ask() {
     xdotool mousemove $((width / 8)) $((height - 40)) click 1
@@ -64,8 +74,7 @@ empty=$(picture)
 ask "Tell me a story about a mountain."
 until_true "the reply is complete" titled "Pumice (built in)"
 until_true "the reply is shown" changed "$empty"
-xdotool key ctrl+s
-until_true "the conversation is saved" grep -qs "\"content\": \"Tell me a story about a mountain.\"" conversation.json
+until_true "Ctrl-S saves" saved
 grep -B 3 '"role": "assistant"' conversation.json | grep -q '"content": "[A-Za-z]' || fail "the reply is empty"
 
 # Hidden while it writes: the reply goes on; shown again it is drawn.
