@@ -18,11 +18,11 @@ constexpr Row kRows[] = {
      [](const Caps& c) {
        return c.subgroup_size_control && c.min_subgroup_size <= 16 && c.min_subgroup_size < c.max_subgroup_size;
      }},
-    {{"small-registers", "subgroups can be chosen from 8 on, or the device is Apple's",
-      "decode attention holds fewer keys and heads at a time"},
+    {{"small-registers", "subgroups can be chosen from 8 on, or the device is Apple's or an Adreno 6xx",
+      "attention holds fewer keys and heads at a time"},
      [](const Caps& c) {
        return (c.subgroup_size_control && c.min_subgroup_size <= 8 && c.min_subgroup_size < c.max_subgroup_size) ||
-              c.info.name.starts_with("Apple ");
+              c.info.name.starts_with("Apple ") || c.info.name.find("Adreno (TM) 6") != std::string::npos;
      }},
     {{"fixed-subgroups", "the subgroup size cannot be chosen", "kernels take the device's own size"},
      [](const Caps& c) { return !c.subgroup_size_control; }},

@@ -11,11 +11,6 @@ constexpr uint32_t kMaxSplits = 128;      // of a GPU
 // Above so many quads of dims a head is a latent that many query heads share: what counts is how often it is read.
 constexpr uint32_t kWideQuads = 64;
 
-// 128 registers of 32 bits a lane in the narrowest subgroups: GPUs of Intel with subgroups of 8, and Apple's.
-bool small_registers(const gpu::Caps& caps) {
-  return (few_registers(caps) && caps.min_subgroup_size < 16) || caps.info.name.starts_with("Apple ");
-}
-
 // The more lanes share out the registers of a subgroup, the fewer one of them has.
 uint32_t narrowest(const gpu::Caps& caps) { return few_registers(caps) ? caps.min_subgroup_size : caps.subgroup_size; }
 
@@ -117,6 +112,12 @@ Status record(gpu::Recorder& recorder, const AttentionParams& p, const Attention
 }  // namespace
 
 const AttentionPathOps detail::kDecodeOps{can, list, record};
+
+bool detail::small_registers(const gpu::Caps& caps) {
+  const std::string& name = caps.info.name;
+  return (few_registers(caps) && caps.min_subgroup_size < 16) || name.starts_with("Apple ") ||
+         name.find("Adreno (TM) 6") != std::string::npos;
+}
 
 Status detail::record_parts(gpu::Recorder& recorder, const AttentionParams& p, const AttentionForm& f,
                             const gpu::KernelDesc& kernel, std::span<const std::byte> push, gpu::GroupCount groups) {

@@ -21,6 +21,9 @@ void list_decode_kernels(const gpu::Caps& caps, const AttentionParams& p, std::v
 void list_line_kernels(const gpu::Caps& caps, const AttentionParams& p, std::vector<gpu::KernelDesc>& out);
 void list_prefill_kernels(const gpu::Caps& caps, const AttentionParams& p, std::vector<gpu::KernelDesc>& out);
 
+// At most 128 registers of 32 bits a lane, in the narrowest subgroups: GPUs of Intel with subgroups of 8, Apple's, Adreno
+// 6xx.
+bool small_registers(const gpu::Caps& caps);
 // Keys that a row may see at most, and the most parts that any form splits them into.
 uint32_t visible_keys(const AttentionParams& p);
 uint32_t most_splits(const gpu::Caps& caps, uint32_t bucket, uint32_t max_context);

@@ -74,7 +74,8 @@ bool can_tile(const gpu::Caps& caps, const AttentionParams& p, const AttentionFo
 }
 
 void list_tile(const gpu::Caps& caps, const AttentionParams& p, std::vector<AttentionForm>& out) {
-  out.push_back({.path = AttentionPath::kTile, .keys = few_registers(caps) && p.kv.value_dim() > 64 ? 1u : 0u});
+  const bool one = (few_registers(caps) || small_registers(caps)) && p.kv.value_dim() > 64;
+  out.push_back({.path = AttentionPath::kTile, .keys = one ? 1u : 0u});
 }
 
 Status record_tile(gpu::Recorder& recorder, const AttentionParams& p, const AttentionForm& f) {
