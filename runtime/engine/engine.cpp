@@ -198,7 +198,7 @@ void Engine::set_state(int32_t last_token, uint32_t sampled) {
                                 .seed_low = static_cast<uint32_t>(sampling_.seed),
                                 .seed_high = static_cast<uint32_t>(sampling_.seed >> 32),
                                 .sequence = 0,
-                                .reserved = streaming_ ? streaming_->offset() : 0}}};
+                                .rope_offset = streaming_ ? streaming_->offset() : 0}}};
 }
 
 Status Engine::roll(int32_t last_token, uint32_t sampled) {
