@@ -31,7 +31,7 @@ uint32_t item_count(const gpu::Caps& caps, const AttentionParams& p, uint32_t la
   const bool small = small_registers(caps);
   const bool wide = p.kv.head_dim / 4 > kWideQuads && !caps.is_cpu() && !few_registers(caps) && !small;
   const uint32_t room = (caps.is_cpu() ? 16 : small ? 8 : few_registers(caps) ? 4 : wide ? 20 : 8) / lane_quads;
-  if (small) most = std::min(most, 3u);
+  if (small) most = std::min(most, p.alibi > 0 ? 2u : 3u);
   const uint32_t group = group_of(p), limit = std::clamp(room, 1u, most);
   if (p.step.bucket == 1 || group >= limit) return ceil_div(group, ceil_div(group, limit));
   // Rows of one run follow each other and read the same keys.
