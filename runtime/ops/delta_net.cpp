@@ -160,6 +160,8 @@ uint64_t delta_net_state_bytes(uint32_t value_heads, uint32_t key_dim, uint32_t 
   return uint64_t{value_heads} * key_dim * value_dim * sizeof(float);
 }
 
+bool delta_net_prefers_chunks(const gpu::Caps& caps) { return caps.is_cpu(); }
+
 uint64_t delta_net_scratch_bytes(const gpu::Caps& caps, uint32_t rows, uint32_t value_heads) {
   if (rows < kChunkedRows) return 0;
   const ChunkForm form{.chunk = chunk_of(caps)};
@@ -177,6 +179,7 @@ void list_delta_net_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>&
   for (const uint32_t dim : {64u, 128u, 256u}) {
     const ChunkForm form = chunk_form(caps, dim, dim);
     out.push_back(describe_recurrence(caps, gpu::ShaderId::delta_net, recurrence_form(caps, dim, dim, kStaged), dim));
+    if (!delta_net_prefers_chunks(caps)) continue;
     out.push_back(describe_pairs(caps, form, dim));
     out.push_back(describe_chunks(form, dim));
   }

@@ -35,7 +35,8 @@ Tile tile_of(const gpu::Caps& caps, const Form& f) {
       std::min({power_of_two_at_least(ceil_div(row_quads, 4)), power_of_two_at_least(row_quads), narrow_subgroup(caps)});
   const uint32_t quads = ceil_div(row_quads, team);
   uint32_t units = f.rows <= kDecodeRows && !caps.is_cpu() ? 1 : 4;
-  while (units > 1 && (units > f.head_dim || units * quads > 16)) units /= 2;
+  const uint32_t most = few_registers(caps) ? 4 : 16;
+  while (units > 1 && (units > f.head_dim || units * quads > most)) units /= 2;
   return {team, quads, units};
 }
 
