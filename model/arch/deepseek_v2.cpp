@@ -48,8 +48,10 @@ void finish(Config& c, MoeSpec& moe, uint32_t layer) {
 
 void read(Config& c, ModelSpec& spec) { read_deepseek(c, spec, finish); }
 
+void adapt(const ModelSpec&, bool, TensorLayout& layout) { layout.scaled_ffn = false; }
+
 }  // namespace
 
-const Architecture kDeepSeekV2{"deepseek_v2", kGguf, kHf, read, nullptr, deepseek_roles};
+const Architecture kDeepSeekV2{"deepseek_v2", kGguf, kHf, read, adapt, deepseek_roles};
 
 }  // namespace lahar::arch

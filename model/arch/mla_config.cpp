@@ -82,6 +82,10 @@ BlockRoles mla_roles(const ModelSpec& spec, const LayerSpec& layer, const ModelS
   const auto matrix = [](std::string tensor, uint32_t rows, uint32_t cols, bool keep_type = false) {
     return LinearRole{.stacked = {{.name = std::move(tensor), .rows = rows, .cols = cols}}, .keep_type = keep_type};
   };
+  const auto scaled = [](LinearRole role) {
+    role.stacked[0].scaled = true;
+    return role;
+  };
   const uint32_t queries = heads * (m.nope_dim + m.rope_dim), hidden = spec.hidden;
   BlockRoles roles;
   if (m.q_rank > 0) {
@@ -106,7 +110,7 @@ BlockRoles mla_roles(const ModelSpec& spec, const LayerSpec& layer, const ModelS
     roles.linears.push_back(std::move(keys));
     roles.linears.push_back(std::move(values));
   }
-  roles.linears.push_back(matrix(name("attn_output", "self_attn.o_proj"), hidden, heads * m.value_dim));
+  roles.linears.push_back(scaled(matrix(name("attn_output", "self_attn.o_proj"), hidden, heads * m.value_dim)));
   roles.vectors = {{name("attn_q_a_norm.weight", "self_attn.q_a_layernorm.weight"), Shape{m.q_rank}},
                    {name("attn_kv_a_norm.weight", "self_attn.kv_a_layernorm.weight"), Shape{latent}}};
   if (m.q_rank == 0) roles.vectors[0].name.clear();
