@@ -96,6 +96,13 @@ TEST(RopeTable, FactorsOfTheFileDivide) {
   for (int i = 0; i < 8; ++i) EXPECT_NEAR(rope.inverse_frequencies[i] / plain(10000, i, 16), 1.0 / (i + 1), 1e-6);
 }
 
+TEST(RopeTable, OfAPartThatTurnsTheOthersStay) {
+  const RopeSpec rope = table({.base = 1000000, .turning = 0.25}, 48);
+  ASSERT_EQ(rope.inverse_frequencies.size(), 24u);
+  for (int i = 0; i < 6; ++i) EXPECT_NEAR(rope.inverse_frequencies[i] / plain(1000000, i, 48), 1, 1e-7);
+  for (int i = 6; i < 24; ++i) EXPECT_EQ(rope.inverse_frequencies[i], 0);
+}
+
 TEST(RopeTable, RefusesWhatMakesNoTable) {
   RopeSpec wrong_count{.dims = 16, .config = {.short_factors = {1, 2}}};
   EXPECT_FALSE(compute_rope_table(wrong_count, 64).ok());
