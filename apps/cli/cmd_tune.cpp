@@ -94,6 +94,13 @@ void print_plan(const tune::TunePlan& plan) {
   for (const tune::TunePlan::Attention& a : plan.attentions)
     std::printf("attention of %u heads over %u of %u, %u rows at %u tokens\n", a.shape.heads, a.shape.cache.kv_heads,
                 a.shape.cache.head_dim, a.bucket, a.context);
+  for (const tune::TunePlan::Experts& e : plan.experts) {
+    std::printf("%u of %u experts, %s %ux%u and %s %ux%u, rows", e.shape.chosen, e.shape.experts,
+                std::string(to_string(e.shape.gate_up.format)).c_str(), e.shape.gate_up.rows, e.shape.gate_up.cols,
+                std::string(to_string(e.shape.down.format)).c_str(), e.shape.down.rows, e.shape.down.cols);
+    for (const uint32_t bucket : e.buckets) std::printf(" %u", bucket);
+    std::printf("\n");
+  }
 }
 
 // What a line of the terminal has room for.

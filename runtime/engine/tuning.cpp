@@ -12,6 +12,11 @@ namespace {
 constexpr size_t kHottest = 6;                  // shapes that a first tuning looks at
 constexpr uint64_t kFirstColdBytes = 96 << 20;  // a first tuning may not take much of what is left of the device's memory
 
+template <typename Shape>
+void add_once(std::vector<Shape>& shapes, const Shape& shape) {
+  if (std::find(shapes.begin(), shapes.end(), shape) == shapes.end()) shapes.push_back(shape);
+}
+
 void add_linear(std::vector<tune::MatmulShape>& shapes, const Linear& linear, ops::Activation glu, bool gathered,
                 ops::Precision precision) {
   for (const LinearPart& part : linear.parts) {
@@ -20,7 +25,7 @@ void add_linear(std::vector<tune::MatmulShape>& shapes, const Linear& linear, op
                                   .glu = linear.parts.size() == 1 ? glu : ops::Activation::kNone,
                                   .gathered = gathered,
                                   .precision = precision};
-    if (std::find(shapes.begin(), shapes.end(), shape) == shapes.end()) shapes.push_back(shape);
+    add_once(shapes, shape);
   }
 }
 
@@ -46,6 +51,40 @@ std::vector<tune::MatmulShape> matmul_shapes(const Model& model, ops::Precision 
   return shapes;
 }
 
+std::vector<tune::AttentionShape> attention_shapes(const ModelSpec& spec, const TunedShapes& wanted) {
+  const bool scales = wanted.kv == ops::KvType::kI8 || wanted.kv == ops::KvType::kF8 || wanted.kv == ops::KvType::kI4;
+  std::vector<tune::AttentionShape> shapes;
+  for (const LayerSpec& layer : spec.layers) {
+    const AttentionSpec& a = layer.attention;
+    // The sample of a latent cache has no scales.
+    const bool latent = layer.mixer == Mixer::kMla;
+    if ((layer.mixer != Mixer::kAttention && !(latent && !scales)) || a.heads == 0) continue;
+    add_once(shapes, {.cache = {wanted.kv, a.kv_heads, a.head_dim, latent ? layer.mla.latent_dim : 0},
+                      .heads = a.heads,
+                      .softcap = a.softcap,
+                      .window = a.window,
+                      .precision = wanted.precision});
+  }
+  return shapes;
+}
+
+// Gates and ups of one format; where theirs differ, experts keep their default.
+std::vector<tune::ExpertsShape> experts_shapes(const Model& model, ops::Precision precision) {
+  std::vector<tune::ExpertsShape> shapes;
+  for (size_t i = 0; i < model.spec.layers.size(); ++i) {
+    const ops::ExpertsRef& e = model.weights.layers[i].ffn.experts;
+    if (e.experts == 0 || e.up.rows > 0) continue;
+    const auto shape_of = [](const ops::ExpertMatrix& m) { return tune::MatrixShape{m.format, m.rows, m.cols, m.group}; };
+    add_once(shapes, {.gate_up = shape_of(e.gate_up),
+                      .down = shape_of(e.down),
+                      .experts = e.experts,
+                      .chosen = model.spec.layers[i].moe.chosen,
+                      .gated = e.gated,
+                      .precision = precision});
+  }
+  return shapes;
+}
+
 }  // namespace
 
 tune::TunePlan tune_plan(const Model& model, const TunedShapes& wanted) {
@@ -55,23 +94,14 @@ tune::TunePlan tune_plan(const Model& model, const TunedShapes& wanted) {
     const bool head = shape.gathered;
     plan.matmuls.push_back({shape, head ? std::vector<uint32_t>{1} : wanted.buckets});
   }
-  std::vector<tune::AttentionShape> shapes;
-  for (const LayerSpec& layer : model.spec.layers) {
-    if (layer.mixer != Mixer::kAttention) continue;
-    const AttentionSpec& a = layer.attention;
-    if (a.heads == 0) continue;
-    const tune::AttentionShape shape{.cache = {wanted.kv, a.kv_heads, a.head_dim},
-                                     .heads = a.heads,
-                                     .softcap = a.softcap,
-                                     .window = a.window,
-                                     .precision = wanted.precision};
-    if (std::find(shapes.begin(), shapes.end(), shape) == shapes.end()) shapes.push_back(shape);
-  }
+  const std::vector<tune::AttentionShape> shapes = attention_shapes(model.spec, wanted);
   for (const tune::AttentionShape& shape : shapes)
     for (const uint32_t bucket : wanted.buckets)
       for (const uint32_t context : wanted.contexts)
         if (context <= model.spec.context_length || context == wanted.contexts.front())
           plan.attentions.push_back({shape, bucket, context});
+  for (const tune::ExpertsShape& shape : experts_shapes(model, wanted.precision))
+    plan.experts.push_back({shape, wanted.buckets});
   return plan;
 }
 

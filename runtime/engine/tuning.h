@@ -15,7 +15,7 @@ struct TunedShapes {
   ops::KvType kv = ops::KvType::kF16;
   ops::Precision precision = ops::Precision::kDefault;
 };
-// The matrices of a model, largest first, and its attention; each shape once.
+// The matrices of a model, largest first, its attention and its experts; each shape once.
 tune::TunePlan tune_plan(const Model& model, const TunedShapes& shapes);
 
 // Times the forms of decoding's largest products, for at most about `seconds`, where the device is a real GPU and the

@@ -154,6 +154,20 @@ std::string to_string(const MoeForm& form) {
   return std::string(kPaths[static_cast<size_t>(form.path)]) + ": " + to_string(form.up) + "; " + to_string(form.down);
 }
 
+std::string moe_case(const MoeParams& p) {
+  const ExpertsRef& e = *p.experts;
+  const auto matrix = [](const ExpertMatrix& m) {
+    return std::string(quant::to_string(m.format)) + " " + std::to_string(m.rows) + "x" + std::to_string(m.cols) +
+           (m.group > 0 ? " group " + std::to_string(m.group) : "");
+  };
+  std::string text = "experts " + matrix(e.gate_up);
+  if (moe_mixed(e)) text += " and " + matrix(e.up);
+  text += (e.gated ? ", gated, " : ", ") + matrix(e.down) + ", " + std::to_string(p.chosen) + " of " +
+          std::to_string(e.experts) + ", bucket " + std::to_string(p.step.bucket);
+  if (p.precision == Precision::kF32) text += ", f32";
+  return text;
+}
+
 std::vector<MoeForm> moe_forms(const gpu::Caps& caps, const MoeParams& p) {
   std::vector<MoeForm> forms;
   for (const MoePath path : {MoePath::kLoop, MoePath::kDecode, MoePath::kGrouped}) {
@@ -173,11 +187,29 @@ Status moe_with(gpu::Recorder& recorder, const MoeParams& p, const MoeForm& form
   return ops_of(form.path).record(recorder, p, form);
 }
 
+namespace {
+
+// What was measured to be fastest, else the first that is not in quarantine; with all of them in it, a result that may be
+// wrong is better than none.
+const MoeForm& form_for(const MoeParams& p, const std::vector<MoeForm>& forms) {
+  if (p.tuning == nullptr) return forms.front();
+  const std::string* chosen = p.tuning->chosen(moe_case(p));
+  const MoeForm* best = nullptr;
+  for (const MoeForm& form : forms) {
+    const std::string text = to_string(form);
+    if (chosen != nullptr && text == *chosen) return form;
+    if (best == nullptr && p.tuning->quarantined(text) == nullptr) best = &form;
+  }
+  return best == nullptr ? forms.front() : *best;
+}
+
+}  // namespace
+
 Status moe(gpu::Recorder& recorder, const MoeParams& p) {
   LAHAR_TRY(check_moe(p, recorder.device().caps()));  // before the choice of a form, which trusts the params
   const std::vector<MoeForm> forms = moe_forms(recorder.device().caps(), p);
   if (forms.empty()) return invalid(p.label, "no kernels for these experts");
-  return moe_with(recorder, p, forms.front());
+  return moe_with(recorder, p, form_for(p, forms));
 }
 
 uint64_t moe_scratch_bytes(const ExpertsRef& experts, uint32_t chosen, uint32_t bucket) {

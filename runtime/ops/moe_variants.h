@@ -22,6 +22,8 @@ struct MoeForm {
   bool operator==(const MoeForm&) const = default;
 };
 std::string to_string(const MoeForm& form);
+// What moe() tells apart when it looks for a measured form: biases and activations cost alike.
+std::string moe_case(const MoeParams& params);
 
 // Every form that can run for these params, which have passed moe()'s checks; the default first.
 std::vector<MoeForm> moe_forms(const gpu::Caps& caps, const MoeParams& params);

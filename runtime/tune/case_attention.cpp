@@ -32,6 +32,7 @@ double tolerance_of(const ops::AttentionForm& form, ops::KvType type) {
 void attend(const AttentionShape& s, const SampleCache& cache, std::span<const float> q, uint32_t last, float scale,
             std::span<double> out) {
   const uint32_t dim = s.cache.head_dim, group = s.heads / s.cache.kv_heads;
+  const uint32_t value_dim = s.cache.shared_dim > 0 ? s.cache.shared_dim : dim;
   const uint32_t first = s.window != 0 && last + 1 > s.window ? last + 1 - s.window : 0;
   const auto below = [](uint32_t n, uint32_t p) { return (n + SampleCache::kPeriod - 1 - p) / SampleCache::kPeriod; };
   for (uint32_t h = 0; h < s.heads; ++h) {
@@ -45,10 +46,10 @@ void attend(const AttentionShape& s, const SampleCache& cache, std::span<const f
       if (counts[p] > 0) top = std::max(top, scores[p]);
     }
     for (uint32_t p = 0; p < SampleCache::kPeriod; ++p) sum += scores[p] = counts[p] * std::exp(scores[p] - top);
-    for (uint32_t d = 0; d < dim; ++d) {
+    for (uint32_t d = 0; d < value_dim; ++d) {
       double v = 0;
       for (uint32_t p = 0; p < SampleCache::kPeriod; ++p) v += scores[p] * cache.value(p, h / group, d);
-      out[h * dim + d] = v / sum;
+      out[h * value_dim + d] = v / sum;
     }
   }
 }
@@ -58,13 +59,14 @@ void attend(const AttentionShape& s, const SampleCache& cache, std::span<const f
 Result<Case> make_attention_case(gpu::Device& device, const AttentionShape& shape, uint32_t bucket, uint32_t context,
                                  uint64_t ring_bytes) {
   context = std::max(context, bucket);
-  const uint32_t width = shape.heads * shape.cache.head_dim;
+  const uint32_t q_width = shape.heads * shape.cache.head_dim;
+  const uint32_t width = shape.cache.shared_dim > 0 ? shape.heads * shape.cache.shared_dim : q_width;
   const uint64_t pages = (context + params::kPageTokens - 1) / params::kPageTokens;
   const uint64_t bytes = pages * ops::kv_layer_bytes(shape.cache.type, shape.cache.kv_heads, shape.cache.head_dim).end;
   const uint64_t most = std::min({ring_bytes, device.caps().max_buffer, device.caps().max_allocation});
   const auto copies = static_cast<uint32_t>(std::clamp<uint64_t>(most / bytes, 1, kMostCopies));
   LAHAR_ASSIGN(SampleCache cache, SampleCache::create(device, shape.cache, context, copies));
-  LAHAR_ASSIGN(SampleRows q, SampleRows::create(device, bucket, width));
+  LAHAR_ASSIGN(SampleRows q, SampleRows::create(device, bucket, q_width));
   const auto shared = std::make_shared<AttentionCase>(AttentionCase{std::move(cache), std::move(q), {}, {}, {}, {}});
   LAHAR_ASSIGN(shared->out, device.create_buffer(uint64_t{bucket} * width * 4, gpu::Memory::kDevice, "sample out"));
   LAHAR_ASSIGN(shared->scratch, device.create_buffer(ops::attention_scratch_bytes(device.caps(), bucket, shape.heads,
@@ -72,7 +74,7 @@ Result<Case> make_attention_case(gpu::Device& device, const AttentionShape& shap
                                                      gpu::Memory::kDevice, "sample scratch"));
   LAHAR_ASSIGN(shared->step, TimedStep::create(device, bucket, context - bucket));
   ops::AttentionParams& p = shared->params;
-  p.q = {shared->q.buffer(), width}, p.out = {shared->out, width};
+  p.q = {shared->q.buffer(), q_width}, p.out = {shared->out, width};
   p.heads = shape.heads;
   p.kv = shared->cache.copy(0);
   p.scale = 2 / std::sqrt(static_cast<float>(shape.cache.head_dim));
@@ -87,8 +89,8 @@ Result<Case> make_attention_case(gpu::Device& device, const AttentionShape& shap
   c.name = ops::attention_case(p);
   c.label = "attention " + c.name;
   c.copies = copies;
-  c.bytes = static_cast<double>(bytes);
-  c.flops = 4.0 * width * bucket * (context - bucket / 2.0);
+  c.bytes = static_cast<double>(bytes) / (shape.cache.shared_dim > 0 ? 2 : 1);
+  c.flops = 2.0 * (q_width + width) * bucket * (context - bucket / 2.0);
   c.y = shared->out, c.rows = bucket, c.stride = width;
   c.expected = {width, bucket, std::vector<double>(size_t{bucket} * width)};
   for (uint32_t t = 0; t < bucket; ++t)

@@ -9,6 +9,7 @@
 
 #include "ops/attention.h"
 #include "ops/matmul.h"
+#include "ops/moe.h"
 #include "tune/sample_cache.h"
 #include "tune/sample_matrix.h"
 
@@ -56,10 +57,15 @@ struct AttentionShape {
   float softcap = 0;
   uint32_t window = 0;
   ops::Precision precision = ops::Precision::kDefault;
-  bool operator==(const AttentionShape& o) const {
-    return cache.type == o.cache.type && cache.kv_heads == o.cache.kv_heads && cache.head_dim == o.cache.head_dim &&
-           heads == o.heads && softcap == o.softcap && window == o.window && precision == o.precision;
-  }
+  bool operator==(const AttentionShape&) const = default;
+};
+// The experts of a layer, without biases.
+struct ExpertsShape {
+  MatrixShape gate_up, down;  // of one expert: [2 width or width, hidden], [hidden, width]
+  uint32_t experts = 0, chosen = 0;
+  bool gated = true;
+  ops::Precision precision = ops::Precision::kDefault;
+  bool operator==(const ExpertsShape&) const = default;
 };
 
 // `matrix` is of shape.matrix; shared by the cases of one shape. Errors: those of creating buffers.
@@ -68,5 +74,7 @@ Result<Case> make_matmul_case(gpu::Device& device, std::shared_ptr<const SampleM
 // `bucket` rows at the end of `context` tokens. At most ring_bytes of caches.
 Result<Case> make_attention_case(gpu::Device& device, const AttentionShape& shape, uint32_t bucket, uint32_t context,
                                  uint64_t ring_bytes);
+// `bucket` rows, each to experts of its own as far as there are so many; at most about ring_bytes of weights.
+Result<Case> make_experts_case(gpu::Device& device, const ExpertsShape& shape, uint32_t bucket, uint64_t ring_bytes);
 
 }  // namespace lahar::tune

@@ -69,6 +69,30 @@ class Checks {
     return {};
   }
 
+  // Keys that hold the values too.
+  Status latents() {
+    for (const uint32_t bucket : {1u, 37u}) {
+      if (stopped()) break;
+      const AttentionShape shape{.cache = {ops::KvType::kF16, 1, 160, 128}, .heads = 6};
+      LAHAR_ASSIGN(Case c, make_attention_case(device_, shape, bucket, kContext, kOneCopy));
+      keep_first_of_each_path(c);
+      LAHAR_TRY(check("latent attention", c));
+    }
+    return {};
+  }
+  Status experts() {
+    for (const WeightFormat format : {WeightFormat::kF16, WeightFormat::kQ8_0, WeightFormat::kQ4_0})
+      for (const uint32_t bucket : {1u, 37u}) {
+        if (stopped() || !wanted(format)) continue;
+        const ExpertsShape shape{
+            .gate_up = {format, 2 * 96, kCols, 0}, .down = {format, kCols, 96, 0}, .experts = 12, .chosen = 3};
+        LAHAR_ASSIGN(Case c, make_experts_case(device_, shape, bucket, kOneCopy));
+        keep_first_of_each_path(c);
+        LAHAR_TRY(check("experts", c));
+      }
+    return {};
+  }
+
  private:
   Status matmuls(WeightFormat format, bool common) {
     if (!wanted(format)) return {};
@@ -149,7 +173,9 @@ Status check_kernels(gpu::Device& device, Database& database, const DoctorOption
     LAHAR_TRY(checks.attentions(true));
     LAHAR_TRY(checks.common_matmuls(1, kCommon.size()));
     LAHAR_TRY(checks.gated());
+    LAHAR_TRY(checks.experts());
     LAHAR_TRY(checks.attentions(false));
+    LAHAR_TRY(checks.latents());
     return checks.other_matmuls();
   };
   const Status status = run();

@@ -29,6 +29,9 @@ float lossless(ops::KvType type, uint32_t dim, uint32_t random) {
 }  // namespace
 
 Result<SampleCache> SampleCache::create(gpu::Device& device, const CacheShape& shape, uint32_t tokens, uint32_t copies) {
+  if (shape.shared_dim > 0 && ops::kv_layer_bytes(shape.type, 1, shape.head_dim).scale_offset !=
+                                  ops::kv_layer_bytes(shape.type, 1, shape.head_dim).end)
+    return Error{ErrorCode::kUnsupported, "sample keys that are values too have no scales"};
   SampleCache cache;
   cache.shape_ = shape;
   cache.copies_ = copies;
@@ -57,6 +60,12 @@ Result<SampleCache> SampleCache::create(gpu::Device& device, const CacheShape& s
 }
 
 ops::KvRef SampleCache::copy(uint32_t i) const {
+  ops::KvRef ref = apart(i);
+  ref.shared_dim = shape_.shared_dim;
+  return ref;
+}
+
+ops::KvRef SampleCache::apart(uint32_t i) const {
   const ops::KvLayerBytes bytes = ops::kv_layer_bytes(shape_.type, shape_.kv_heads, shape_.head_dim);
   ops::KvRef ref;
   ref.segments = segments_;
@@ -95,7 +104,7 @@ Status SampleCache::write(gpu::Device& device, uint32_t tokens) {
                                         .v_offset = 2 * kv_width,
                                         .q = {q, kv_width},
                                         .heads = shape_.kv_heads,
-                                        .kv = copy(i),
+                                        .kv = apart(i),
                                         .pairing = ops::RopePairing::kNone,
                                         .step = step.ref(),
                                         .label = "sample"}));

@@ -12,6 +12,8 @@ namespace lahar::tune {
 struct CacheShape {
   ops::KvType type = ops::KvType::kF16;
   uint32_t kv_heads = 0, head_dim = 0;
+  uint32_t shared_dim = 0;  // above 0: as ops::KvRef::shared_dim, of types without scales
+  bool operator==(const CacheShape&) const = default;
 };
 
 class SampleCache {
@@ -25,7 +27,9 @@ class SampleCache {
   uint32_t copies() const { return copies_; }
   ops::KvRef copy(uint32_t i) const;
   float key(uint32_t token, uint32_t head, uint32_t dim) const { return values_[at(token, head, dim)]; }
-  float value(uint32_t token, uint32_t head, uint32_t dim) const { return values_[at(token, shape_.kv_heads + head, dim)]; }
+  float value(uint32_t token, uint32_t head, uint32_t dim) const {
+    return values_[at(token, shape_.shared_dim > 0 ? head : shape_.kv_heads + head, dim)];
+  }
 
  private:
   SampleCache() = default;
@@ -33,6 +37,7 @@ class SampleCache {
     return (size_t{token % kPeriod} * 2 * shape_.kv_heads + head) * shape_.head_dim + dim;
   }
   Status write(gpu::Device& device, uint32_t tokens);
+  ops::KvRef apart(uint32_t i) const;  // as if the values had a place of their own, which they have here in any case
 
   CacheShape shape_;
   uint32_t copies_ = 0, pages_ = 0;

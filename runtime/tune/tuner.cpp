@@ -107,6 +107,7 @@ Status run_off(gpu::Device& device, const Case& c, Contender& best, Contender& u
 size_t TunePlan::cases() const {
   size_t n = attentions.size();
   for (const Matmul& m : matmuls) n += m.buckets.size();
+  for (const Experts& e : experts) n += e.buckets.size();
   return n;
 }
 
@@ -190,6 +191,9 @@ Status tune_all(gpu::Device& device, const TunePlan& plan, Database& database, c
     }
     for (const TunePlan::Attention& a : plan.attentions)
       if (!stop) LAHAR_TRY(tune(make_attention_case(device, a.shape, a.bucket, a.context, options.cold_bytes)));
+    for (const TunePlan::Experts& e : plan.experts)
+      for (size_t i = 0; i < e.buckets.size() && !stop; ++i)
+        LAHAR_TRY(tune(make_experts_case(device, e.shape, e.buckets[i], options.cold_bytes)));
     return {};
   };
   const Status status = run();
@@ -218,6 +222,12 @@ TunePlan standard_plan(const gpu::Caps& caps) {
   for (const uint32_t bucket : {1u, 4u, 16u})
     for (const uint32_t context : {1024u, 4096u}) plan.attentions.push_back({attention, bucket, context});
   for (const uint32_t bucket : {64u, 512u}) plan.attentions.push_back({attention, bucket, cpu ? 512u : 1024u});
+  const uint32_t expert_hidden = cpu ? 512 : 2048, expert_width = cpu ? 256 : 768;
+  plan.experts.push_back({{.gate_up = {kQ4_0, 2 * expert_width, expert_hidden, 0},
+                           .down = {kQ4_0, expert_hidden, expert_width, 0},
+                           .experts = cpu ? 32u : 128u,
+                           .chosen = cpu ? 4u : 8u},
+                          buckets});
   return plan;
 }
 

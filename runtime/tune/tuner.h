@@ -67,8 +67,13 @@ struct TunePlan {
     AttentionShape shape;
     uint32_t bucket = 1, context = 0;
   };
+  struct Experts {
+    ExpertsShape shape;
+    std::vector<uint32_t> buckets;
+  };
   std::vector<Matmul> matmuls;
   std::vector<Attention> attentions;
+  std::vector<Experts> experts;
   size_t cases() const;
 };
 // Called after each case; false stops.

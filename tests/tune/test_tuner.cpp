@@ -1,5 +1,7 @@
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "gpu/gpu_test.h"
 #include "ops/attention_variants.h"
 #include "ops/matmul_variants.h"
@@ -100,6 +102,36 @@ TEST_F(TunerTest, AttentionIsRightInEveryKindOfCache) {
   std::erase_if(prompt->candidates, [](const tune::Candidate& k) { return k.path != "lanes" && k.path != "tile"; });
   keep_first(*prompt, 1);
   expect_all_right(*prompt);
+}
+
+TEST_F(TunerTest, LatentAttentionIsRight) {
+  const tune::AttentionShape shape{.cache = {ops::KvType::kF16, 1, 48, 32}, .heads = 3};
+  auto c = tune::make_attention_case(device(), shape, 2, 70, 1 << 16);
+  ASSERT_TRUE(c.ok()) << why(c);
+  keep_first(*c, 1);
+  expect_all_right(*c);
+  tune::AttentionShape scaled = shape;
+  scaled.cache.type = ops::KvType::kI8;
+  EXPECT_FALSE(tune::make_attention_case(device(), scaled, 2, 70, 1).ok());
+}
+
+// One form of each path: two dispatches for a few rows, products of sorted rows for many.
+TEST_F(TunerTest, ExpertsAreRight) {
+  using enum quant::WeightFormat;
+  const auto check = [&](const tune::ExpertsShape& shape, uint32_t bucket, uint64_t ring_bytes) {
+    auto c = tune::make_experts_case(device(), shape, bucket, ring_bytes);
+    ASSERT_TRUE(c.ok()) << why(c);
+    std::set<std::string> paths;
+    std::erase_if(c->candidates, [&](const tune::Candidate& k) { return !paths.insert(k.path).second; });
+    EXPECT_EQ(paths.contains("grouped"), true) << c->label;
+    expect_all_right(*c);
+    Case far = *c;
+    for (tune::Candidate& k : far.candidates)
+      k.record = [record = k.record, last = c->copies - 1](gpu::Recorder& r, uint32_t) { return record(r, last); };
+    if (c->copies > 1) expect_all_right(far);
+  };
+  check({.gate_up = {kQ4_0, 2 * 160, 96, 0}, .down = {kQ4_0, 96, 160, 0}, .experts = 5, .chosen = 2}, 3, 1 << 20);
+  check({.gate_up = {kF16, 300, 64, 0}, .down = {kF16, 64, 300, 0}, .experts = 7, .chosen = 3, .gated = false}, 20, 1);
 }
 
 TEST_F(TunerTest, ChoosesAFormThatRunsAndStoresIt) {
