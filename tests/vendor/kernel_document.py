@@ -24,8 +24,9 @@ What defaults follow from it (runtime/ops):
   the sums of 32 items; with subgroups of 8 and heads above 64, 256 lanes those of 16.
 - Intel with subgroups of 8, Apple, Adreno 6xx (128 registers a lane): attention holds at most three query heads and one or two keys at a time.
 - Products of heads, transposed: as many rows as their sums take 64 registers, 32 on Intel.
-- With these, attention spills for no head size up to 256 on any device, GEMV for IQ3_S on Adreno 6xx alone, GEMM nowhere but with integers on devices
-  that emulate their dot product (Adreno 6xx, Apple, UHD 630), where such forms are taken only if they measured faster. Latents of 576 spill on most: a query and its sums alone fill the registers.
+- With these, attention spills for no head size up to 256 on any device, and GEMM nowhere but with integers on devices that emulate their dot product
+  (Adreno 6xx, Apple, UHD 630), where such forms are taken only if they measured faster. GEMV spills for IQ3_S on Adreno 6xx and, with integers and 16 rows,
+  two registers for Q5_K and Q6_K on Xe2. Latents of 576 spill on most: a query and its sums alone fill the registers.
 """
 
 
