@@ -308,6 +308,32 @@ TEST_F(Moe, EveryFormatManyRows) {
   }
 }
 
+TEST_F(Moe, TakesTheMeasuredFormUnlessItIsInQuarantine) {
+  Rig rig(device(), {.bucket = 1, .used = 1});
+  ops::MoeParams p = rig.params();
+  ops::Tuning tuning;
+  p.tuning = &tuning;
+  const auto dispatches = [&] {
+    gpu::Recorder recorder(device());
+    EXPECT_TRUE(ops::moe(recorder, p).ok());
+    return recorder.nodes().size();
+  };
+  const std::vector<MoeForm> forms = ops::moe_forms(device().caps(), p);
+  const auto grouped =
+      std::find_if(forms.begin(), forms.end(), [](const MoeForm& f) { return f.path == MoePath::kGrouped; });
+  ASSERT_NE(grouped, forms.end());
+  EXPECT_EQ(dispatches(), 2u);
+  tuning.choose(ops::moe_case(p), to_string(*grouped));
+  EXPECT_GT(dispatches(), 2u);
+  tuning.quarantine(to_string(*grouped), "a test");
+  EXPECT_EQ(dispatches(), 2u);
+  tuning = {};
+  tuning.choose(ops::moe_case(p), "nothing that exists");
+  for (const MoeForm& f : forms)
+    if (f.path != MoePath::kGrouped) tuning.quarantine(to_string(f), "a test");
+  EXPECT_GT(dispatches(), 2u);
+}
+
 TEST_F(Moe, AwkwardSizesFewRows) {
   check({.experts = 3, .chosen = 1, .bucket = 1, .used = 1});
   check({.hidden = 97, .width = 41, .experts = 33, .chosen = 16, .bucket = 1, .used = 1, .in_place = false});

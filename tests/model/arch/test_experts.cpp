@@ -4,6 +4,7 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 
+#include "planned.h"
 #include "quant/quantize.h"
 #include "reference_math.h"
 #include "tiny_model.h"
@@ -13,36 +14,15 @@ namespace lahar {
 namespace {
 
 using nlohmann::json;
+using test::Planned;
 using test::TinyTensor;
 
 constexpr uint32_t kHidden = 64, kWidth = test::TinyMoe::kWidth, kExperts = test::TinyMoe::kExperts;
 
-struct Planned {
-  std::vector<std::byte> bytes;
-  std::unique_ptr<ModelSource> source;
-  Result<ModelSpec> spec = Error{};
-  Result<WeightPlan> plan = Error{};
-  std::string error() const {
-    if (!spec.ok()) return spec.error().message;
-    return plan.ok() ? "" : plan.error().message;
-  }
-};
-
-void finish(Planned& planned, Quantize quantize) {
-  planned.spec = read_model_spec(*planned.source);
-  if (planned.spec.ok()) planned.plan = WeightPlan::make(*planned.source, *planned.spec, quantize);
-}
-
 // Llama with experts, as GGUF.
 struct TinyMoe : test::TinyMoe {
   using test::TinyMoe::TinyMoe;
-  Planned plan(Quantize quantize = Quantize::kNone) {
-    Planned planned;
-    planned.bytes = bytes();
-    planned.source = std::move(ModelSource::from_memory(planned.bytes, "tiny.gguf")).value();
-    finish(planned, quantize);
-    return planned;
-  }
+  Planned plan(Quantize quantize = Quantize::kNone) { return test::plan_of_bytes(bytes(), quantize); }
 };
 
 const LayerExpertsPlan& experts_of(const Planned& planned, size_t layer = 0) {
@@ -211,7 +191,7 @@ struct TinyFolder {
     test::write_folder(folder.path(), config, tensors);
     Planned planned;
     planned.source = std::move(ModelSource::open(folder.path())).value();
-    finish(planned, Quantize::kNone);
+    planned.finish();
     return planned;
   }
 };

@@ -1,34 +1,17 @@
 // Plans of small models that are damaged in one place each.
 #include <gtest/gtest.h>
 
+#include "planned.h"
 #include "tiny_model.h"
-#include "weight_plan.h"
 
 namespace lahar {
 
 namespace {
 
-struct Planned {
-  std::vector<std::byte> bytes;
-  std::unique_ptr<ModelSource> source;
-  Result<ModelSpec> spec = Error{};
-  Result<WeightPlan> plan = Error{};
-  // The first error's message; empty where there is none.
-  std::string error() const {
-    if (!spec.ok()) return spec.error().message;
-    return plan.ok() ? "" : plan.error().message;
-  }
-};
+using test::Planned;
 
 Planned plan_of(test::TinyLlama& model, Quantize quantize = Quantize::kNone, const Log& log = {}) {
-  Planned planned;
-  planned.bytes = model.bytes();
-  auto source = ModelSource::from_memory(planned.bytes, "tiny.gguf");
-  EXPECT_TRUE(source.ok());
-  planned.source = std::move(source).value();
-  planned.spec = read_model_spec(*planned.source);
-  if (planned.spec.ok()) planned.plan = WeightPlan::make(*planned.source, *planned.spec, quantize, log);
-  return planned;
+  return test::plan_of_bytes(model.bytes(), quantize, log);
 }
 
 TEST(Plan, StacksWhatAgrees) {
