@@ -36,7 +36,7 @@ class Clip {
     if (!options_.window.prompt.empty()) {
       if (!wait_for_model()) return false;
       for (int i = 0; i < kIdleFrames; ++i) idle_.add(shoot());
-      stage_.state.input = options_.window.prompt;
+      stage_.state.input = stage_.state.wide.shown(options_.window.prompt);
       stage_.state.send();
       while (stage_.session.generating() && replied_tokens() == 0) shoot();
     }

@@ -14,6 +14,7 @@ void draw_curve(const State& s, const Series& series, ImVec2 min, ImVec2 max, fl
   const std::vector<float>& v = series.values();
   const auto y_of = [&](float value) { return max.y - 1 - (max.y - min.y - 2) * std::clamp(value / top, 0.0f, 1.0f); };
   if (level > 0 && level <= top) draw->AddLine({min.x, y_of(level)}, {max.x, y_of(level)}, s.colors().dim);
+  if (v.size() == 1) draw->AddLine({min.x, y_of(v[0])}, {max.x, y_of(v[0])}, color, 1.5f);
   if (v.size() < 2) return;
   const float step = (max.x - min.x) / static_cast<float>(v.size() - 1);
   for (size_t i = 1; i < v.size(); ++i)

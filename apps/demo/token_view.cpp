@@ -101,7 +101,8 @@ void draw_tokens(State& s) {
   Node* reply = s.conversation.last();
   if (reply != nullptr && reply->role == "user") reply = nullptr;
   char numbers[64] = "";
-  if (reply != nullptr) std::snprintf(numbers, sizeof(numbers), "%zu tokens", reply->tokens.size());
+  if (reply != nullptr)
+    std::snprintf(numbers, sizeof(numbers), "%zu token%s", reply->tokens.size(), reply->tokens.size() == 1 ? "" : "s");
   heading("Tokens", numbers, s.settings.dark);
   if (reply == nullptr || reply->tokens.empty()) {
     ImGui::PushTextWrapPos(0);

@@ -3,6 +3,7 @@
 #define GLFW_INCLUDE_VULKAN
 #include <GLFW/glfw3.h>
 #include <backends/imgui_impl_glfw.h>
+#include <imgui_internal.h>
 
 #include <algorithm>
 
@@ -68,6 +69,9 @@ bool hidden(GLFWwindow* window) {
   return glfwGetWindowAttrib(window, GLFW_ICONIFIED) == GLFW_TRUE || glfwGetWindowAttrib(window, GLFW_VISIBLE) == GLFW_FALSE;
 }
 
+// Dear ImGui takes few events a frame, so that none that is short is missed: it may have some left.
+bool input_waits() { return ImGui::GetCurrentContext()->InputEventsQueue.Size > 0; }
+
 // Takes events in until a frame is due.
 class Pace {
  public:
@@ -105,7 +109,7 @@ void run_window(std::shared_ptr<Runtime> runtime, const WindowOptions& options) 
   state.settings.dark = options.dark;
   state.settings.time_slice = options.time_slice;
   state.models = ModelList(options.list_file);
-  state.input = options.prompt;
+  state.input = state.wide.shown(options.prompt);
   glfwSetWindowUserPointer(window.get(), &state);
   glfwSetDropCallback(window.get(), [](GLFWwindow* w, int count, const char** paths) {
     drop_files(*static_cast<State*>(glfwGetWindowUserPointer(w)), {paths, paths + count});
@@ -125,7 +129,7 @@ void run_window(std::shared_ptr<Runtime> runtime, const WindowOptions& options) 
   std::string title;
   double frame_seconds = 0;
   while (glfwWindowShouldClose(window.get()) == GLFW_FALSE) {
-    pace.wait(state.moving());
+    pace.wait(state.moving() || input_waits());
     const double begin = glfwGetTime();
     ImGui_ImplGlfw_NewFrame();
     draw_frame(state, layer, {begin, frame_seconds}, scale_of(window.get(), options));
