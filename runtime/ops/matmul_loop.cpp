@@ -40,7 +40,8 @@ bool can_loop(const gpu::Caps& caps, const MatmulParams& p, const MatmulForm& f)
 }
 
 // Measured on lavapipe. Registers hold the sums: 24 of them leave room for weights and x where there are 32 registers.
-// Formats of much code for each weight do better with fewer rows.
+// Formats of much code for each weight do better with fewer rows. A group of x rows costs as much whether it is full or not:
+// a few more than eight are one group, which spills a little, and many are groups of even sizes.
 void list_loop(const gpu::Caps&, const MatmulParams& p, std::vector<MatmulForm>& out) {
   const auto add = [&](uint32_t rows, uint32_t x_rows) {
     out.push_back({.path = MatmulPath::kLoop, .rows = rows, .x_rows = x_rows});
@@ -52,7 +53,8 @@ void list_loop(const gpu::Caps&, const MatmulParams& p, std::vector<MatmulForm>&
   if (bucket == 1 && bytes && p.w->cols == 512) add(2, 1), add(8, 1), add(4, 1);
   else if (bucket == 1) bytes ? (add(4, 1), add(8, 1)) : (add(8, 1), add(4, 1));
   else if (bucket <= 4) add(4, bucket), add(8, bucket);
-  else add(gated ? 4 : 3, std::min(bucket, 8u)), add(4, 6), add(4, 4);
+  else if (bucket <= (gated ? 9u : 11u)) add(gated ? 4 : 3, bucket), add(4, 6), add(4, 4);
+  else add(gated ? 4 : 3, ceil_div(bucket, ceil_div(bucket, 8))), add(4, 6), add(4, 4);
 }
 
 Status record_loop(gpu::Recorder& recorder, const MatmulParams& p, const quant::Layout& shape, const MatmulForm& f) {

@@ -356,7 +356,7 @@ TEST_F(Matmul, LineShapes) {
 TEST_F(Matmul, LoopsOverVectors) {
   if (!device().caps().uniform_loops) GTEST_SKIP() << "needs a driver that keeps uniform values in loops";
   for (uint16_t i = 0; i <= static_cast<uint16_t>(WeightFormat::kI8); ++i)
-    for (const uint32_t bucket : {1u, 2u, 3u, 7u, 20u})
+    for (const uint32_t bucket : {1u, 2u, 3u, 7u, 9u, 20u})
       for (const uint32_t cols : {64u, 576u, 1100u}) {
         const auto format = static_cast<WeightFormat>(i);
         // Every pipeline takes a driver's compiler a while: the other buckets in one format, the tails of columns in one
