@@ -73,7 +73,10 @@ TEST(Experts, ASlabHoldsAllOfAnExpert) {
   EXPECT_EQ(slab.down.bias, ops::ExpertMatrix::kNoBias);
   const MemoryNeed& memory = planned.plan->memory();
   const uint64_t attention = 128 * 64 + 64 * 64, router = kExperts * kHidden;
-  EXPECT_EQ(memory.linear, 2 * (4 * (attention + router) + kExperts * slab.bytes) + 80 * 64 * 4);
+  EXPECT_EQ(memory.linear, 2 * 4 * (attention + router) + 80 * 64 * 4);
+  EXPECT_EQ(memory.experts, 2 * kExperts * slab.bytes);
+  ASSERT_EQ(memory.layers.size(), 2u);
+  EXPECT_EQ(memory.layers[1], 4 * (attention + router));
 }
 
 TEST(Experts, GateAndUpOfDifferentTypesAreTwoMatrices) {
