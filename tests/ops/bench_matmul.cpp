@@ -1,5 +1,5 @@
-// Times matmul on one device: bench_matmul [FORMAT] [ROWSxCOLS[g]] [BUCKET] [FORM] [LINE ROWS,X_ROWS,CHUNKS]
-// g: with a gated activation. FORM: as text ("gemv rows 2 ..."), "auto", or "all" for each that can run. Without arguments,
+// Times matmul on one device: bench_matmul [FORMAT] [ROWSxCOLS[gnm]] [BUCKET] [FORM] [LINE ROWS,X_ROWS,CHUNKS]
+// After ROWSxCOLS, g: with a gated activation, n: with the norm before it folded in, m: with the norm after it. FORM: as text ("gemv rows 2 ..."), "auto", or "all" for each that can run. Without arguments,
 // the shapes of a 135 M parameter model. A ring of matrices larger than the caches keeps the weights cold. Prints the best
 // and the median of the repetitions, and the rate for each second of processor time (on a CPU device that others use too,
 // the steadier number).
@@ -19,6 +19,7 @@
 #include "gpu/device.h"
 #include "gpu/transfer.h"
 #include "ops/matmul_variants.h"
+#include "params_matmul.h"
 #include "quant/layout.h"
 
 namespace {
@@ -43,7 +44,7 @@ void need(const Status& status) {
 struct Shape {
   quant::WeightFormat format;
   uint32_t rows, cols, bucket;
-  bool gated;
+  bool gated, norm_before = false, norm_after = false;
 };
 
 constexpr uint64_t kRingBytes = 96u << 20;
@@ -103,6 +104,25 @@ Measured::Measured(gpu::Device& device, const Shape& s, const std::optional<ops:
   p.step = {make(sizeof(params::StepState) + s.bucket * sizeof(params::Row), "step"), s.bucket};
   p.label = "matmul";
   fill.fill("x", p.x.range, 0x3f000000u);
+  ops::NormFold fold;
+  if (s.norm_before || s.norm_after) {
+    const uint32_t width = s.norm_before ? s.cols : y_rows;
+    fold = {make(sizeof(params::NormFold), "norm"), make(width * 4, "norm's weight"),
+            s.norm_before ? p.x : ops::Activations{make(uint64_t{s.bucket} * width * 4, "scaled"), width},
+            make(ops::norm_fold_squares_bytes(s.bucket), "squares")};
+    const params::NormFold block{.weight = fold.weight.address(),
+                                 .scaled = fold.scaled.range.address(),
+                                 .squares = fold.squares.address(),
+                                 .scaled_stride = fold.scaled.stride,
+                                 .width = width,
+                                 .eps = 1e-5f,
+                                 .reserved = 0};
+    need(gpu::upload(device, std::as_bytes(std::span(&block, 1)), fold.block));
+    fill.fill("squares", fold.squares, 0);
+    fill.fill("parts", fold.squares.part(0, 4), 2);
+    fill.fill("norm's weight", fold.weight, 0x3f800000u);
+    (s.norm_before ? p.x_norm : p.y_norm) = &fold;
+  }
   fill.fill("step", p.step.state, 0);
   fill.fill("n_rows", p.step.state.part(0, 4), s.bucket);
   for (const quant::Matrix& m : matrices_) {
@@ -195,7 +215,9 @@ int main(int argc, char** argv) {
   for (const WeightFormat format : formats) {
     if (argc > 2) {
       Shape s{format, 0, 0, argc > 3 ? static_cast<uint32_t>(std::atoi(argv[3])) : 1, false};
-      s.gated = std::string(argv[2]).back() == 'g';
+      const std::string shape = argv[2];
+      const auto has = [&](char flag) { return shape.find(flag) != std::string::npos; };
+      s.gated = has('g'), s.norm_before = has('n'), s.norm_after = has('m');
       if (std::sscanf(argv[2], "%ux%u", &s.rows, &s.cols) != 2) return 2;
       shapes.push_back(s);
       continue;
