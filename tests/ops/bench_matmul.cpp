@@ -1,8 +1,8 @@
 // Times matmul on one device: bench_matmul [FORMAT] [ROWSxCOLS[gnm]] [BUCKET] [FORM] [LINE ROWS,X_ROWS,CHUNKS]
-// After ROWSxCOLS, g: with a gated activation, n: with the norm before it folded in, m: with the norm after it. FORM: as text ("gemv rows 2 ..."), "auto", or "all" for each that can run. Without arguments,
-// the shapes of a 135 M parameter model. A ring of matrices larger than the caches keeps the weights cold. Prints the best
-// and the median of the repetitions, and the rate for each second of processor time (on a CPU device that others use too,
-// the steadier number).
+// After ROWSxCOLS, g: with a gated activation, n: with the norm before it folded in, m: with the norm after it. FORM: as
+// text ("gemv rows 2 ..."), "auto", or "all" for each that can run. Without arguments, the shapes of a 135 M parameter
+// model. A ring of matrices larger than the caches keeps the weights cold. Prints the best and the median of the
+// repetitions, and the rate for each second of processor time (on a CPU device that others use too, the steadier number).
 // With a BUCKET of FIRST-LAST: a table of all row counts between them, measured in turns, and of what one row more costs.
 // FORM may be several then, between semicolons.
 #include <algorithm>
