@@ -1,14 +1,13 @@
 #include "blocks/moe_ffn.h"
 
 #include "arch/experts.h"
+#include "blocks/block_scratch.h"
 #include "blocks/dense_ffn.h"
 #include "blocks/linear.h"
 #include "ops/moe.h"
 
 namespace lahar {
 namespace {
-
-constexpr uint64_t kAlignment = 256;
 
 // What the block needs besides the layer's common activations, one behind the other.
 struct ExpertScratch {
@@ -33,23 +32,16 @@ ops::ExpertsRef sizes_of(const ModelSpec& spec, const MoeSpec& moe) {
 // With an empty `memory` only `bytes` means something.
 ExpertScratch lay_out(const gpu::BufferRange& memory, const ModelSpec& spec, const MoeSpec& moe, uint32_t rows) {
   ExpertScratch s;
-  const auto take = [&](uint64_t bytes) {
-    const gpu::BufferRange range = memory ? memory.part(s.bytes, bytes) : gpu::BufferRange{};
-    s.bytes += (bytes + kAlignment - 1) / kAlignment * kAlignment;
-    return range;
-  };
-  const auto activations = [&](uint32_t width) -> ops::Activations {
-    const uint32_t stride = (width + 3) / 4 * 4;
-    return {take(uint64_t{rows} * stride * sizeof(float)), stride};
-  };
-  s.logits = activations(moe.experts);
-  s.routes.ids = take(ops::moe_route_bytes(rows, moe.chosen));
-  s.routes.weights = take(ops::moe_route_bytes(rows, moe.chosen));
+  BlockScratch scratch(memory, rows);
+  s.logits = scratch.take(moe.experts);
+  s.routes.ids = scratch.take_bytes(ops::moe_route_bytes(rows, moe.chosen));
+  s.routes.weights = scratch.take_bytes(ops::moe_route_bytes(rows, moe.chosen));
   if (moe.shared_width > 0) {
-    s.shared_wide = activations(2 * moe.shared_width);
-    s.shared_mid = activations(moe.shared_width);
+    s.shared_wide = scratch.take(2 * moe.shared_width);
+    s.shared_mid = scratch.take(moe.shared_width);
   }
-  s.moe = take(ops::moe_scratch_bytes(sizes_of(spec, moe), moe.chosen, rows));
+  s.moe = scratch.take_bytes(ops::moe_scratch_bytes(sizes_of(spec, moe), moe.chosen, rows));
+  s.bytes = scratch.bytes();
   return s;
 }
 
@@ -137,17 +129,7 @@ Status record(const Forward& f, const LayerSpec& layer, const LayerWeights& weig
                                   .tuning = f.tuning,
                                   .label = "experts"}));
   if (!post) return {};
-  return ops::norm(f.recorder, {.kind = f.spec.norm.kind,
-                                .x = y,
-                                .y = f.scratch.x,
-                                .width = f.spec.hidden,
-                                .weight = weights.post_ffn.weight,
-                                .bias = weights.post_ffn.bias,
-                                .residual = f.scratch.x,
-                                .residual_scale = layer.residual_multiplier,
-                                .eps = f.spec.norm.eps,
-                                .step = f.step,
-                                .label = "post norm"});
+  return record_added_norm(f, weights.post_ffn, y, layer.residual_multiplier, 1);
 }
 
 }  // namespace
