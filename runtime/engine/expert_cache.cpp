@@ -48,7 +48,6 @@ Status ExpertCache::allocate_slots(uint64_t bytes) {
   const double share = all == 0 ? 0 : std::min(1.0, static_cast<double>(bytes) / static_cast<double>(all));
   const gpu::Caps& caps = device_->caps();
   const uint64_t most = std::min({kBlockBytes, caps.max_buffer, caps.max_allocation});
-  std::vector<std::vector<uint64_t>> places(groups_.size());  // of slots, in all memory
   for (Group& group : groups_) {
     const auto slots = static_cast<uint32_t>(share * static_cast<double>(group.experts.size()));
     group.lru.emplace(static_cast<uint32_t>(group.experts.size()), slots);

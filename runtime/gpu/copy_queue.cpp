@@ -22,11 +22,7 @@ Status CopyQueue::prepare() {
   commands.level = VK_COMMAND_BUFFER_LEVEL_PRIMARY;
   commands.commandBufferCount = 1;
   LAHAR_VK(fn.vkAllocateCommandBuffers(device_->handle(), &commands, &commands_), "vkAllocateCommandBuffers");
-  VkSemaphoreTypeCreateInfo type{VK_STRUCTURE_TYPE_SEMAPHORE_TYPE_CREATE_INFO};
-  type.semaphoreType = VK_SEMAPHORE_TYPE_TIMELINE;
-  const VkSemaphoreCreateInfo semaphore{VK_STRUCTURE_TYPE_SEMAPHORE_CREATE_INFO, &type, 0};
-  LAHAR_VK(fn.vkCreateSemaphore(device_->handle(), &semaphore, nullptr, &timeline_), "vkCreateSemaphore");
-  return {};
+  return Device::State::create_timeline(*device_, timeline_);
 }
 
 CopyQueue::~CopyQueue() {
@@ -98,13 +94,7 @@ Status CopyQueue::start_between(std::span<const Copy> copies) {
 
 Result<bool> CopyQueue::busy() {
   if (done_ >= started_) return false;
-  if (!beside_kernels()) {
-    LAHAR_ASSIGN(done_, device_->completed());
-    return done_ < started_;
-  }
-  const VkResult result = device_->fn().vkGetSemaphoreCounterValue(device_->handle(), timeline_, &done_);
-  if (result == VK_ERROR_DEVICE_LOST) device_->state_->lost = true;
-  LAHAR_VK(result, "vkGetSemaphoreCounterValue");
+  LAHAR_ASSIGN(done_, beside_kernels() ? device_->state_->reached(*device_, timeline_) : device_->completed());
   return done_ < started_;
 }
 

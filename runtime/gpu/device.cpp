@@ -96,10 +96,7 @@ std::shared_ptr<Device> Device::bare(std::shared_ptr<Instance> instance, const P
 Status Device::prepare(const PhysicalDevice& physical, const DeviceOptions& options) {
   const VolkDeviceTable& fn = fn_;
   State& state = *state_;
-  VkSemaphoreTypeCreateInfo type{VK_STRUCTURE_TYPE_SEMAPHORE_TYPE_CREATE_INFO};
-  type.semaphoreType = VK_SEMAPHORE_TYPE_TIMELINE;
-  const VkSemaphoreCreateInfo semaphore{VK_STRUCTURE_TYPE_SEMAPHORE_CREATE_INFO, &type, 0};
-  LAHAR_VK(fn.vkCreateSemaphore(handle_, &semaphore, nullptr, &state.timeline), "vkCreateSemaphore");
+  LAHAR_TRY(State::create_timeline(*this, state.timeline));
   VkCommandPoolCreateInfo pool{VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO};
   pool.queueFamilyIndex = queue_family_;
   LAHAR_VK(fn.vkCreateCommandPool(handle_, &pool, nullptr, &state.pool), "vkCreateCommandPool");
@@ -239,10 +236,20 @@ Result<void> Device::wait_idle() const {
 
 uint64_t Device::submitted() const { return state_->submitted; }
 
-Result<uint64_t> Device::completed() const {
+Result<uint64_t> Device::completed() const { return state_->reached(*this, state_->timeline); }
+
+Status Device::State::create_timeline(const Device& device, VkSemaphore& out) {
+  VkSemaphoreTypeCreateInfo type{VK_STRUCTURE_TYPE_SEMAPHORE_TYPE_CREATE_INFO};
+  type.semaphoreType = VK_SEMAPHORE_TYPE_TIMELINE;
+  const VkSemaphoreCreateInfo info{VK_STRUCTURE_TYPE_SEMAPHORE_CREATE_INFO, &type, 0};
+  LAHAR_VK(device.fn().vkCreateSemaphore(device.handle(), &info, nullptr, &out), "vkCreateSemaphore");
+  return {};
+}
+
+Result<uint64_t> Device::State::reached(const Device& device, VkSemaphore of) {
   uint64_t value = 0;
-  const VkResult result = fn_.vkGetSemaphoreCounterValue(handle_, state_->timeline, &value);
-  if (result == VK_ERROR_DEVICE_LOST) state_->lost = true;
+  const VkResult result = device.fn().vkGetSemaphoreCounterValue(device.handle(), of, &value);
+  if (result == VK_ERROR_DEVICE_LOST) lost = true;
   LAHAR_VK(result, "vkGetSemaphoreCounterValue");
   return value;
 }

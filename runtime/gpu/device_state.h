@@ -40,6 +40,11 @@ struct Device::State {
   std::deque<Retired> retired;  // in the order of their values
 
   std::string cache_path;  // of the pipeline cache; empty: none
+
+  // A timeline semaphore at 0.
+  static Status create_timeline(const Device& device, VkSemaphore& out);
+  // What a timeline has come to.
+  Result<uint64_t> reached(const Device& device, VkSemaphore of);
 };
 
 }  // namespace lahar::gpu
