@@ -3,8 +3,11 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cctype>
 #include <cstdlib>
 #include <filesystem>
+#include <string>
 
 namespace lahar::test {
 
@@ -13,6 +16,13 @@ inline std::filesystem::path source_folder() { return LAHAR_SOURCE_DIR; }
 inline std::filesystem::path data_folder() {
   if (const char* folder = std::getenv("LAHAR_TEST_DATA")) return folder;
   return source_folder() / ".." / "shared";
+}
+
+// A path as a parameter of a test is named: letters, digits and underscores alone.
+inline std::string test_name(std::string path) {
+  std::replace_if(
+      path.begin(), path.end(), [](char c) { return !std::isalnum(static_cast<unsigned char>(c)); }, '_');
+  return path;
 }
 
 }  // namespace lahar::test

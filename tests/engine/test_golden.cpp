@@ -121,14 +121,11 @@ TEST_P(GoldenTest, GreedyTokens) {
   }
 }
 
-std::string test_name(const ::testing::TestParamInfo<Case>& info) {
-  std::string name = info.param.path.substr(info.param.path.find('/') + 1);
-  std::replace_if(
-      name.begin(), name.end(), [](char c) { return !std::isalnum(static_cast<unsigned char>(c)); }, '_');
-  return name;
+std::string case_name(const ::testing::TestParamInfo<Case>& info) {
+  return test_name(info.param.path.substr(info.param.path.find('/') + 1));
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, GoldenTest, ::testing::ValuesIn(cases()), test_name);
+INSTANTIATE_TEST_SUITE_P(Models, GoldenTest, ::testing::ValuesIn(cases()), case_name);
 
 }  // namespace
 }  // namespace lahar::test

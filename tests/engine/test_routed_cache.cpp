@@ -129,13 +129,7 @@ INSTANTIATE_TEST_SUITE_P(Models, RoutedCacheTest,
                          ::testing::Values("hf/mixtral", "hf/qwen2-moe", "hf/qwen3-moe", "hf/gpt-oss", "hf/llama4",
                                            "gguf/gpt-oss-moe.gguf", "gguf/llama-moe.gguf", "gguf/qwen3moe-moe.gguf",
                                            "hf/gemma3n"),
-                         [](const auto& info) {
-                           std::string name = info.param;
-                           std::replace_if(
-                               name.begin(), name.end(), [](char c) { return !std::isalnum(static_cast<unsigned char>(c)); },
-                               '_');
-                           return name;
-                         });
+                         [](const auto& info) { return test_name(info.param); });
 
 }  // namespace
 }  // namespace lahar::test

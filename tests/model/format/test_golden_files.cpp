@@ -45,13 +45,7 @@ TEST_P(GoldenFolder, AllLoad) {
 INSTANTIATE_TEST_SUITE_P(All, GoldenFolder,
                          testing::Values("golden/gguf", "golden/quant-gguf", "golden/hf", "golden/hf-long",
                                          "golden/quant-hf", "golden/vocab", "models", "default-model"),
-                         [](const auto& info) {
-                           std::string name = info.param;
-                           std::replace_if(
-                               name.begin(), name.end(), [](char c) { return !std::isalnum(static_cast<unsigned char>(c)); },
-                               '_');
-                           return name;
-                         });
+                         [](const auto& info) { return test::test_name(info.param); });
 
 }  // namespace
 }  // namespace lahar
