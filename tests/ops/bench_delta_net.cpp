@@ -10,31 +10,14 @@
 #include "gpu/commands.h"
 #include "gpu/device.h"
 #include "gpu/transfer.h"
+#include "ops/bench.h"
 #include "ops/delta_net.h"
 
 namespace {
 
 using namespace lahar;
+using bench::need, bench::run;
 using Clock = std::chrono::steady_clock;
-
-template <typename T>
-T need(Result<T> result) {
-  if (result.ok()) return std::move(result).value();
-  std::fprintf(stderr, "bench_delta_net: %s\n", result.error().message.c_str());
-  std::exit(1);
-}
-void need(const Status& status) {
-  if (status.ok()) return;
-  std::fprintf(stderr, "bench_delta_net: %s\n", status.error().message.c_str());
-  std::exit(1);
-}
-
-double run(gpu::Device& device, const gpu::CommandList& list) {
-  const gpu::CommandList* lists[] = {&list};
-  const auto start = Clock::now();
-  need(device.wait(need(device.submit(lists))));
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 }  // namespace
 
@@ -44,12 +27,7 @@ int main(int argc, char** argv) {
   };
   const uint32_t rows = argument(1, 512), key_heads = argument(2, 4), value_heads = argument(3, 2 * key_heads);
   const uint32_t key_dim = argument(4, 128), value_dim = argument(5, key_dim);
-  const auto instance = need(gpu::Instance::create({}));
-  gpu::DeviceOptions options;
-  options.use_pipeline_cache = false;
-  if (const char* selector = std::getenv("LAHAR_DEVICE")) options.selector = selector;
-  if (const char* kernels = std::getenv("LAHAR_KERNELS")) options.gpu_kernels = std::string(kernels) == "gpu";
-  const auto device = need(gpu::Device::open(instance, options));
+  const auto device = bench::open_device();
 
   const auto make = [&](uint64_t bytes, uint32_t fill) {
     gpu::Buffer buffer = need(device->create_buffer((bytes + 15) / 16 * 16, gpu::Memory::kDevice, "bench"));

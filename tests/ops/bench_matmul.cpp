@@ -18,6 +18,7 @@
 #include "gpu/commands.h"
 #include "gpu/device.h"
 #include "gpu/transfer.h"
+#include "ops/bench.h"
 #include "ops/matmul_variants.h"
 #include "params_matmul.h"
 #include "quant/layout.h"
@@ -25,21 +26,10 @@
 namespace {
 
 using namespace lahar;
+using bench::need;
 using Clock = std::chrono::steady_clock;
 
 double seconds(Clock::time_point since) { return std::chrono::duration<double>(Clock::now() - since).count(); }
-
-template <typename T>
-T need(Result<T> result) {
-  if (result.ok()) return std::move(result).value();
-  std::fprintf(stderr, "bench_matmul: %s\n", result.error().message.c_str());
-  std::exit(1);
-}
-void need(const Status& status) {
-  if (status.ok()) return;
-  std::fprintf(stderr, "bench_matmul: %s\n", status.error().message.c_str());
-  std::exit(1);
-}
 
 struct Shape {
   quant::WeightFormat format;
@@ -63,12 +53,7 @@ class Measured {
   const std::string& form() const { return form_; }
 
  private:
-  double submit(const gpu::CommandList& list) const {
-    const gpu::CommandList* lists[] = {&list};
-    const auto from = Clock::now();
-    need(device_.wait(need(device_.submit(lists))));
-    return seconds(from);
-  }
+  double submit(const gpu::CommandList& list) const { return bench::run(device_, list); }
 
   gpu::Device& device_;
   quant::Layout layout_;
@@ -197,12 +182,7 @@ void compare_buckets(gpu::Device& device, Shape s, uint32_t last, std::string_vi
 
 int main(int argc, char** argv) {
   using quant::WeightFormat;
-  const auto instance = need(gpu::Instance::create({}));
-  gpu::DeviceOptions options;
-  options.use_pipeline_cache = false;
-  if (const char* selector = std::getenv("LAHAR_DEVICE")) options.selector = selector;
-  if (const char* kernels = std::getenv("LAHAR_KERNELS")) options.gpu_kernels = std::string(kernels) == "gpu";
-  const auto device = need(gpu::Device::open(instance, options));
+  const auto device = bench::open_device();
   std::printf("%s, subgroups of %u\n", device->caps().info.name.c_str(), device->caps().subgroup_size);
 
   std::vector<WeightFormat> formats = {WeightFormat::kF16, WeightFormat::kQ8_0, WeightFormat::kQ4_0};
