@@ -31,7 +31,7 @@ struct RopeConfig {
   double base = 10000;
   double factor = 1;              // of the context, for every scaling but kNone
   uint32_t trained_context = 0;   // the context length of the model, for kDynamicNtk
-  uint32_t original_context = 0;  // before the scaling, for kYarn, kLlama3, kLongRope
+  uint32_t original_context = 0;  // tokens of the sequences that the model was trained on, before any scaling
   double turning = 1;             // part of the pairs that turn at all, the first ones (Gemma 4)
   double attention_factor = 0;    // 0: what the scaling derives; else the magnitude itself
   double beta_fast = 32, beta_slow = 1, mscale = 0, mscale_all_dim = 0;  // kYarn
@@ -50,6 +50,9 @@ struct RopeSpec {
   float magnitude = 1;                     // factor of cos and sin
   std::vector<float> inverse_frequencies;  // [dims / 2]
 };
+
+// The magnitude that YaRN derives from the factor: attention grows less sharp as positions are squeezed.
+double yarn_magnitude(double factor, double mscale = 1);
 
 // Recomputes magnitude and inverse_frequencies for a context of that many tokens. Errors: kFormat (numbers that make no
 // finite table).

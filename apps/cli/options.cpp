@@ -6,6 +6,14 @@
 #include "ops/kv_type.h"
 
 namespace lahar::cli {
+namespace {
+
+RopeScaling chosen_scaling(std::string_view name) {
+  if (name == "linear") return RopeScaling::kLinear;
+  return name == "yarn" ? RopeScaling::kYarn : RopeScaling::kNone;
+}
+
+}  // namespace
 
 void add_model_path(CLI::App& command, std::string& path, bool required) {
   command
@@ -27,6 +35,21 @@ void add_model_options(CLI::App& command, ModelOptions& options) {
       ->check(CLI::IsMember({"default", "f32"}));
   command.add_option("--kv", options.kv, "What the KV cache holds (default f16; with --precision f32, f32)")
       ->check(CLI::IsMember({"f16", "bf16", "f32", "int8", "fp8", "int4"}));
+  command
+      .add_option(
+          "--rope-scaling", options.rope_scaling,
+          "Stretch RoPE over a longer context: none, linear or yarn (default: the model's own; with --streaming, yarn "
+          "where the cache is longer than what the model was trained on)")
+      ->check(CLI::IsMember({"none", "linear", "yarn"}));
+  command
+      .add_option("--rope-scale", options.rope_scale,
+                  "The factor of that: the context is so many times as long as what the model was trained on (default: what "
+                  "the context needs)")
+      ->check(CLI::Range(1.0, 1e6));
+  command
+      .add_option("--yarn-orig-ctx", options.yarn_orig_ctx,
+                  "Tokens of the sequences that the model was trained on (default: what its file says)")
+      ->check(CLI::Range(1u, UINT32_MAX));
   const CLI::AsSizeValue size(false);
   command
       .add_option("--gpu-memory", options.gpu_memory,
@@ -62,6 +85,9 @@ Result<OpenOptions> open_options(const ModelOptions& options) {
     open.engine.streaming = {.sinks = options.streaming[0], .window = options.streaming[1]};
     if (!open.engine.streaming.on()) return Error{ErrorCode::kInvalidArgument, "--streaming: a window of 0 tokens"};
   }
+  if (!options.rope_scaling.empty()) open.engine.rope.scaling = chosen_scaling(options.rope_scaling);
+  open.engine.rope.factor = options.rope_scale.value_or(0);
+  open.engine.rope.original_context = options.yarn_orig_ctx.value_or(0);
   open.engine.slots = options.slots;
   open.engine.precision = options.precision == "f32" ? ops::Precision::kF32 : ops::Precision::kDefault;
   if (!options.kv.empty()) open.engine.kv = ops::kv_type_from_name(options.kv);

@@ -15,7 +15,10 @@ struct ModelOptions {
   std::string device;
   std::string quantize, precision = "default", kv;
   uint32_t context = 0, chunk = 0;
-  std::vector<uint32_t> streaming;    // sinks and window in tokens; empty: none. Has its option in some commands alone
+  std::vector<uint32_t> streaming;  // sinks and window in tokens; empty: none. Has its option in some commands alone
+  std::string rope_scaling;         // empty: the model's own
+  std::optional<double> rope_scale;
+  std::optional<uint32_t> yarn_orig_ctx;
   uint64_t gpu_memory = 0;            // bytes; 0: what there is
   std::optional<uint64_t> moe_cache;  // bytes
   uint32_t slots = 1;                 // sequences at once; no option of its own

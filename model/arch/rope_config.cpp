@@ -177,7 +177,7 @@ void read_gguf_scaling(Config& c, RopeSpec& spec) {
     r.beta_fast = c.number({"", "rope.scaling.yarn_beta_fast"}, 1e-6, kMaxFactor, 32);
     r.beta_slow = c.number({"", "rope.scaling.yarn_beta_slow"}, 1e-6, kMaxFactor, 1);
     // The key scales what YaRN derives from its factor; it does not replace it.
-    r.attention_factor = attention * (factor <= 1 ? 1 : 0.1 * std::log(factor) + 1);
+    r.attention_factor = attention * yarn_magnitude(factor);
   } else if (type == "linear" && factor != 1) {
     r.scaling = RopeScaling::kLinear;
     r.factor = factor;
@@ -203,7 +203,10 @@ int32_t add_rope(Config& c, ModelSpec& spec, const RopeOptions& options) {
     read_hf(c, options, head_dim, rope);
   }
   rope.config.trained_context = std::max(rope.config.trained_context, 1u);
-  rope.config.original_context = std::max(rope.config.original_context, 1u);
+  // Without a scaling the context length is the trained one, but where the file says better.
+  if (rope.config.original_context == 0)
+    rope.config.original_context = c.count({"original_max_position_embeddings", "rope.scaling.original_context_length"}, 1,
+                                           UINT32_MAX, std::max(spec.context_length, 1u));
   if (rope.dims == 0 || rope.dims % 2 != 0 || rope.dims > head_dim)
     c.fail(ErrorCode::kFormat, "RoPE: expected an even number of at most " + std::to_string(head_dim) +
                                    " dims to rotate, found " + std::to_string(rope.dims));

@@ -19,12 +19,11 @@ std::string_view to_string(RopeScaling scaling) {
   return "?";
 }
 
+double yarn_magnitude(double factor, double mscale) { return factor <= 1 ? 1 : 0.1 * mscale * std::log(factor) + 1; }
+
 namespace {
 
 constexpr double kTwoPi = 2 * std::numbers::pi;
-
-// The magnitude that YaRN derives from the factor: attention grows less sharp as positions are squeezed.
-double yarn_magnitude(double factor, double mscale) { return factor <= 1 ? 1 : 0.1 * mscale * std::log(factor) + 1; }
 
 // The pair of dims that turns `rotations` times within the original context.
 double yarn_dim(double rotations, double dims, double base, double context) {
@@ -67,7 +66,7 @@ double derived_magnitude(const RopeConfig& c) {
   if (c.scaling == RopeScaling::kYarn) {
     if (c.mscale != 0 && c.mscale_all_dim != 0)
       return yarn_magnitude(c.factor, c.mscale) / yarn_magnitude(c.factor, c.mscale_all_dim);
-    return yarn_magnitude(c.factor, 1);
+    return yarn_magnitude(c.factor);
   }
   if (c.scaling == RopeScaling::kLongRope && c.factor > 1)
     return std::sqrt(1 + std::log(c.factor) / std::log(static_cast<double>(c.original_context)));

@@ -49,6 +49,18 @@ Result<OpenOptions> open_options(const lahar_engine_options& o, const Log& log) 
       return Error{ErrorCode::kInvalidArgument,
                    "lahar_engine_options.kv is " + std::to_string(kv) + ", which is none of lahar_kv"};
   }
+  const int rope = raw_value(o.rope_scaling);
+  switch (rope) {
+    case LAHAR_ROPE_DEFAULT: break;
+    case LAHAR_ROPE_NONE: open.engine.rope.scaling = RopeScaling::kNone; break;
+    case LAHAR_ROPE_LINEAR: open.engine.rope.scaling = RopeScaling::kLinear; break;
+    case LAHAR_ROPE_YARN: open.engine.rope.scaling = RopeScaling::kYarn; break;
+    default:
+      return Error{ErrorCode::kInvalidArgument,
+                   "lahar_engine_options.rope_scaling is " + std::to_string(rope) + ", which is none of lahar_rope_scaling"};
+  }
+  open.engine.rope.factor = o.rope_scale;
+  open.engine.rope.original_context = o.rope_original_context;
   if (o.alternatives > LAHAR_MOST_ALTERNATIVES)
     return Error{ErrorCode::kInvalidArgument, "lahar_engine_options.alternatives is " + std::to_string(o.alternatives) +
                                                   ", expected at most " + std::to_string(LAHAR_MOST_ALTERNATIVES)};

@@ -26,6 +26,7 @@
 #include "kv/page_pool.h"
 #include "kv/state_slots.h"
 #include "model.h"
+#include "rope_choice.h"
 
 namespace lahar {
 
@@ -48,6 +49,7 @@ struct EngineOptions {
   // Where on, the cache holds sinks and window, `context` is what they need, and neither the prompt nor what is generated
   // has an end.
   StreamingOptions streaming;
+  RopeChoice rope;  // for open_engine, which reads the spec
   Log log;
 
   static constexpr uint32_t kDefaultContext = 8192;

@@ -14,6 +14,9 @@ struct Prepared {
 
 Result<Prepared> prepare(const gpu::Device& device, const ModelSource& source, const OpenOptions& options) {
   LAHAR_ASSIGN(ModelSpec spec, read_model_spec(source, options.engine.context, options.engine.log));
+  const StreamingOptions& streaming = options.engine.streaming;
+  const uint32_t context = streaming.on() ? streaming.context() : options.engine.context;
+  LAHAR_TRY(choose_rope(spec, options.engine.rope, context, streaming.on(), options.engine.log));
   LAHAR_ASSIGN(WeightPlan weights, WeightPlan::make(source, spec, options.quantize, options.engine.log));
   LAHAR_ASSIGN(const OffloadPlan offload, plan_offload(device, spec, weights.memory(), options.engine));
   LAHAR_TRY(set_context(spec, offload.memory.context));

@@ -22,10 +22,10 @@ struct OpenOptions {
   LoadOptions load;
 };
 
-// What opening would need on the device.
+// What opening would need on the device. Errors: those of read_model_spec, choose_rope, WeightPlan::make and Engine::plan.
 Result<MemoryPlan> plan_engine(const gpu::Device& device, const ModelSource& source, const OpenOptions& options);
 
-// `source` may be closed afterwards. Errors: those of read_model_spec, WeightPlan::make, load_weights and Engine::create;
+// `source` may be closed afterwards. Errors: those of plan_engine, load_weights and Engine::create;
 // kOutOfMemory with the plan's text where it does not fit.
 Result<std::unique_ptr<Engine>> open_engine(std::shared_ptr<gpu::Device> device, const ModelSource& source,
                                             const OpenOptions& options);

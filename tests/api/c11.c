@@ -26,7 +26,8 @@ int lahar_test_c_init_is_right(void) {
   const lahar_engine_options engine = LAHAR_ENGINE_OPTIONS_INIT;
   const lahar_generate_options generate = LAHAR_GENERATE_OPTIONS_INIT;
   return runtime.size == sizeof(runtime) && engine.size == sizeof(engine) && generate.size == sizeof(generate) &&
-         runtime.log == NULL && engine.device == NULL && generate.tokens == NULL && generate.user == NULL;
+         runtime.log == NULL && engine.device == NULL && generate.tokens == NULL && generate.user == NULL &&
+         engine.rope_scaling == LAHAR_ROPE_DEFAULT && engine.rope_original_context == 0 && engine.rope_scale == 0;
 }
 
 /* Opens the built-in model, and closes it. */

@@ -82,6 +82,12 @@ TEST_F(EngineTest, OptionsOfOtherVersions) {
   ASSERT_EQ(open(older, &engine), LAHAR_OK) << error();
   EXPECT_EQ(lahar_engine_context(engine.get()), 256u);
 
+  older = engine_options(256);
+  older.size = offsetof(lahar_engine_options, rope_scaling);
+  older.rope_scaling = static_cast<lahar_rope_scaling>(99);
+  older.rope_scale = -1;
+  EXPECT_EQ(open(older), LAHAR_OK) << error();
+
   struct {
     lahar_engine_options known;
     uint64_t unknown = 1;
@@ -104,11 +110,57 @@ TEST_F(EngineTest, OptionsThatAreWrong) {
   options.chunk = 1u << 31;
   EXPECT_EQ(open(options), LAHAR_INVALID_ARGUMENT);
   options = engine_options(256);
+  options.rope_scaling = static_cast<lahar_rope_scaling>(55);
+  EXPECT_EQ(open(options), LAHAR_INVALID_ARGUMENT);
+  EXPECT_NE(error().find("55"), std::string::npos) << error();
+  options.rope_scaling = LAHAR_ROPE_YARN;
+  options.rope_scale = 0.5;
+  EXPECT_EQ(open(options), LAHAR_INVALID_ARGUMENT);
+  EXPECT_NE(error().find("found 0.5"), std::string::npos) << error();
+  options.rope_scaling = LAHAR_ROPE_NONE;
+  options.rope_scale = 2;
+  EXPECT_EQ(open(options), LAHAR_INVALID_ARGUMENT);
+  options = engine_options(256);
   options.device = "a device that nobody has";
   EXPECT_EQ(open(options), LAHAR_NOT_FOUND);
   EXPECT_NE(error().find("a device that nobody has"), std::string::npos) << error();
   EXPECT_EQ(lahar_engine_open(nullptr, &options, nullptr), LAHAR_INVALID_ARGUMENT);
   EXPECT_EQ(lahar_engine_open(model.get(), &options, nullptr), LAHAR_INVALID_ARGUMENT);
+}
+
+// What is likeliest behind the same 400 tokens depends on how RoPE was stretched, so the options have arrived.
+TEST_F(EngineTest, RopeIsStretchedAsTheOptionsSay) {
+  std::vector<int32_t> prompt(400);
+  for (size_t i = 0; i < prompt.size(); ++i) prompt[i] = static_cast<int32_t>(3 + i * 7 % 1000);
+  const auto logprob = [&](const std::function<void(lahar_engine_options&)>& change) {
+    lahar_engine_options options = engine_options(512);
+    options.full_precision = 1;
+    change(options);
+    Engine engine;
+    EXPECT_EQ(open(options, &engine), LAHAR_OK) << error();
+    float seen = 1;
+    lahar_generate_options o = LAHAR_GENERATE_OPTIONS_INIT;
+    const lahar_sampling sampling = greedy();
+    o.tokens = prompt.data(), o.token_count = prompt.size();
+    o.max_tokens = 1, o.sampling = &sampling, o.ignore_stop_tokens = 1, o.user = &seen;
+    o.callback = [](void* user, const lahar_token* token) {
+      if (token->id >= 0) *static_cast<float*>(user) = token->logprob;
+      return 0;
+    };
+    EXPECT_EQ(lahar_generate(engine.get(), &o, nullptr), LAHAR_OK) << lahar_engine_error(engine.get());
+    EXPECT_LE(seen, 0);
+    return seen;
+  };
+  const float plain = logprob([](lahar_engine_options&) {});
+  EXPECT_EQ(logprob([](lahar_engine_options& o) { o.rope_scaling = LAHAR_ROPE_NONE; }), plain);
+  const float yarn = logprob([](lahar_engine_options& o) { o.rope_scaling = LAHAR_ROPE_YARN; });
+  EXPECT_NE(yarn, plain);
+  // 512 tokens are twice what the built-in model was trained on.
+  EXPECT_EQ(logprob([](lahar_engine_options& o) { o.rope_scaling = LAHAR_ROPE_YARN, o.rope_scale = 2; }), yarn);
+  EXPECT_NE(logprob([](lahar_engine_options& o) { o.rope_scaling = LAHAR_ROPE_YARN, o.rope_original_context = 128; }), yarn);
+  const float linear = logprob([](lahar_engine_options& o) { o.rope_scale = 2; });
+  EXPECT_NE(linear, plain);
+  EXPECT_NE(linear, yarn);
 }
 
 TEST_F(EngineTest, TypesOfTheCache) {

@@ -64,6 +64,56 @@ TEST_F(StreamingTest, GoesOnInConstantMemory) {
   EXPECT_LE(beyond, 1.25 * within + 0.25) << "within the cache: " << within;
 }
 
+// The built-in model was trained on 256 tokens. A cache of more stretches its RoPE; without that the model loses the thread.
+TEST_F(StreamingTest, ACacheBeyondTheTrainedLengthStretchesRope) {
+  constexpr uint32_t kTokens = 1800, kCache = 656;
+  struct Sureness {
+    RopeSpec rope;
+    std::string log;
+    double entropy = 0;  // of a token behind the first kCache, in nats
+  };
+  const auto run = [&](const RopeChoice& choice) {
+    Sureness result;
+    const auto engine = open({.streaming = {4, 512}, .rope = choice, .log = Log([&](LogLevel, std::string_view text) {
+                                                                       result.log += std::string(text) + "\n";
+                                                                     })});
+    if (!engine) return result;
+    EXPECT_EQ(engine->context(), kCache);
+    result.rope = engine->spec().ropes[0];
+    uint32_t tokens = 0;
+    const auto outcome = engine->generate({.prompt = prompt(8),
+                                           .max_tokens = kTokens,
+                                           .sampling = {.temperature = 0.7f, .seed = 5},
+                                           .on_token = [&](int32_t, const params::SampleRecord& record) {
+                                             if (++tokens > kCache) result.entropy += record.entropy / (kTokens - kCache);
+                                             return true;
+                                           }});
+    EXPECT_TRUE(outcome.ok()) << why(outcome);
+    return result;
+  };
+  const Sureness stretched = run({}), left = run({.scaling = RopeScaling::kNone});
+  EXPECT_EQ(stretched.rope.config.scaling, RopeScaling::kYarn);
+  EXPECT_EQ(stretched.rope.config.factor, kCache / 256.0);
+  EXPECT_NE(stretched.log.find("RoPE is stretched by YaRN, factor 2.5625"), std::string::npos) << stretched.log;
+  EXPECT_EQ(left.rope.config.scaling, RopeScaling::kNone);
+  EXPECT_EQ(left.log.find("stretched"), std::string::npos) << left.log;
+  EXPECT_LT(stretched.entropy, 0.5 * left.entropy);
+}
+
+// Stretching is a matter of streaming alone: an ordinary engine has RoPE as the model was trained, beyond that length too.
+TEST_F(StreamingTest, OrdinaryRunsAreNotStretched) {
+  for (const uint32_t context : {256u, 512u, 656u}) {
+    const auto engine = open({.context = context});
+    ASSERT_TRUE(engine);
+    const RopeSpec& rope = engine->spec().ropes[0];
+    EXPECT_EQ(rope.config.original_context, 256u);
+    EXPECT_EQ(rope.magnitude, 1);
+    ASSERT_EQ(rope.inverse_frequencies.size(), 16u);
+    for (int i = 0; i < 16; ++i)
+      EXPECT_EQ(rope.inverse_frequencies[i], static_cast<float>(std::pow(10000.0, -2.0 * i / 32)));
+  }
+}
+
 TEST_F(StreamingTest, APromptLongerThanTheCacheIsReadAndGoesOn) {
   const auto engine = open({.streaming = {16, 96}});
   ASSERT_TRUE(engine);

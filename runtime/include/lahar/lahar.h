@@ -199,6 +199,14 @@ typedef enum lahar_kv {
   LAHAR_KV_INT4 = 6  /* with 32 bits of scales for each 32 elements */
 } lahar_kv;
 
+/* How RoPE is stretched over a longer context than the model was trained on. */
+typedef enum lahar_rope_scaling {
+  LAHAR_ROPE_DEFAULT = 0, /* as the model's file says; while streaming, by YaRN where the cache is longer than that */
+  LAHAR_ROPE_NONE = 1,
+  LAHAR_ROPE_LINEAR = 2, /* positions are divided: for models that were trained so */
+  LAHAR_ROPE_YARN = 3
+} lahar_rope_scaling;
+
 /* Bytes of the model's files done and in all. Not zero cancels. Called on the thread that opens. */
 typedef int (*lahar_progress_callback)(void* user, uint64_t done, uint64_t total);
 
@@ -222,10 +230,17 @@ typedef struct lahar_engine_options {
   /* Bytes of device memory for copies of the experts in use, while all experts stay in the host's memory. 0: everything goes
    * to the device where it fits; where not, experts have copies in what is left. */
   uint64_t expert_cache;
+  /* A scaling or a factor that is given counts instead of the model's own and of what streaming would choose. */
+  lahar_rope_scaling rope_scaling; /* default with a factor: the model's own where it is linear or YaRN, else linear */
+  uint32_t rope_original_context;  /* tokens of the sequences that the model was trained on; 0: what its file says */
+  double rope_scale;               /* the factor, at least 1; 0: what the context needs */
 } lahar_engine_options;
 #define LAHAR_MOST_ALTERNATIVES 20
-#define LAHAR_ENGINE_OPTIONS_INIT \
-  { sizeof(lahar_engine_options), NULL, 0, 0, LAHAR_QUANTIZE_NONE, 0, 0, NULL, NULL, LAHAR_KV_DEFAULT, 0, 0, NULL, 0, 0, 0 }
+#define LAHAR_ENGINE_OPTIONS_INIT                                                                                           \
+  {                                                                                                                         \
+    sizeof(lahar_engine_options), NULL, 0, 0, LAHAR_QUANTIZE_NONE, 0, 0, NULL, NULL, LAHAR_KV_DEFAULT, 0, 0, NULL, 0, 0, 0, \
+        LAHAR_ROPE_DEFAULT, 0, 0                                                                                            \
+  }
 
 typedef struct lahar_memory_plan {
   size_t size;

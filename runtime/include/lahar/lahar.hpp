@@ -73,6 +73,14 @@ enum class Kv {
   kInt4 = LAHAR_KV_INT4
 };
 
+// How RoPE is stretched over a longer context; see lahar_engine_options.
+enum class RopeScaling {
+  kDefault = LAHAR_ROPE_DEFAULT,
+  kNone = LAHAR_ROPE_NONE,
+  kLinear = LAHAR_ROPE_LINEAR,
+  kYarn = LAHAR_ROPE_YARN
+};
+
 struct EngineOptions {
   std::string device;    // number, UUID or part of a name; empty: the first
   uint32_t context = 0;  // tokens; 0: the model's, at most 8192
@@ -87,6 +95,9 @@ struct EngineOptions {
   const lahar_vulkan_device* vulkan = nullptr;         // the application's own, instead of `device`
   uint32_t alternatives = 0;                           // told with each token; at most LAHAR_MOST_ALTERNATIVES
   float time_slice = 0;                                // milliseconds; see Engine::set_time_slice
+  RopeScaling rope_scaling = RopeScaling::kDefault;
+  uint32_t rope_original_context = 0;  // tokens; 0: what the model's file says
+  double rope_scale = 0;               // 0: what the context needs
 };
 
 struct MemoryPlan {
@@ -324,6 +335,9 @@ class Model {
     o.vulkan = options.vulkan;
     o.alternatives = options.alternatives;
     o.time_slice = options.time_slice;
+    o.rope_scaling = static_cast<lahar_rope_scaling>(options.rope_scaling);
+    o.rope_original_context = options.rope_original_context;
+    o.rope_scale = options.rope_scale;
     return o;
   }
 

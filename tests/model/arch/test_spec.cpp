@@ -256,6 +256,36 @@ TEST(Spec, OldFormOfRopeScaling) {
   EXPECT_NE(spec_of_config(config, names).error().message.find("factor: missing"), std::string::npos);
 }
 
+TEST(Spec, LengthThatTheModelWasTrainedOn) {
+  const auto names = with_norms({"input_layernorm", "post_attention_layernorm"});
+  json config = sizes("llama", 2);
+  const auto in_folder = [&] {
+    const auto spec = spec_of_config(config, names);
+    EXPECT_TRUE(spec.ok()) << spec.error().message;
+    return spec.ok() ? spec->ropes[0].config.original_context : 0;
+  };
+  EXPECT_EQ(in_folder(), 256u);
+  config["original_max_position_embeddings"] = 64;
+  EXPECT_EQ(in_folder(), 64u);
+  config["rope_parameters"] = {{"rope_theta", 10000.0}, {"rope_type", "yarn"}, {"factor", 4.0}};
+  EXPECT_EQ(in_folder(), 64u);
+
+  test::TinyLlama model;
+  const auto in_gguf = [&] {
+    const std::vector<std::byte> bytes = model.bytes();
+    const auto source = ModelSource::from_memory(bytes, "tiny");
+    EXPECT_TRUE(source.ok());
+    const auto spec = read_model_spec(**source);
+    EXPECT_TRUE(spec.ok()) << spec.error().message;
+    EXPECT_EQ(spec->ropes[0].config.scaling, RopeScaling::kNone);
+    return std::pair{spec->context_length, spec->ropes[0].config.original_context};
+  };
+  const auto [context, trained] = in_gguf();
+  EXPECT_EQ(trained, context);
+  model.metadata.add("llama.rope.scaling.original_context_length", uint32_t{48});
+  EXPECT_EQ(in_gguf(), (std::pair{context, 48u}));
+}
+
 TEST(Spec, BiasesOfLlama) {
   auto names = with_norms({"input_layernorm", "post_attention_layernorm"});
   json config = sizes("llama", 2);
