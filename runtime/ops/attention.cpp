@@ -2,6 +2,7 @@
 
 #include "ops/attention_paths.h"
 #include "ops/catalogue.h"
+#include "ops/rope.h"
 
 namespace lahar::ops {
 namespace {
@@ -12,6 +13,7 @@ const AttentionPathOps& ops_of(AttentionPath path) {
   switch (path) {
     case AttentionPath::kDecode: return kDecodeOps;
     case AttentionPath::kLine: return kDecodeLineOps;
+    case AttentionPath::kLoop: return kDecodeLoopOps;
     case AttentionPath::kLanes: return kLanesOps;
     case AttentionPath::kCoop: return kMatrixTileOps;
     case AttentionPath::kTile:
@@ -25,8 +27,8 @@ std::vector<AttentionPath> preferred_paths(const gpu::Caps& caps, const Attentio
   using enum AttentionPath;
   // A CPU driver fills its vectors with query items as soon as there are some.
   if (caps.is_cpu())
-    return p.step.bucket > 4 ? std::vector{kLanes, kLine, kDecode, kTile, kCoop}
-                             : std::vector{kLine, kDecode, kLanes, kTile, kCoop};
+    return p.step.bucket > 4 ? std::vector{kLanes, kLoop, kLine, kDecode, kTile, kCoop}
+                             : std::vector{kLoop, kLine, kDecode, kLanes, kTile, kCoop};
   return {kDecode, kCoop, kTile};
 }
 
@@ -40,7 +42,23 @@ Status check(const AttentionParams& p, const gpu::Caps& caps) {
   if (!(p.softcap >= 0)) return invalid(p.label, "a negative soft cap");
   if (!(p.alibi >= 0 && p.alibi <= 1000)) return invalid(p.label, "ALiBi with an exponent that makes no slopes");
   if (p.sinks) LAHAR_TRY(check_vector(p.label, "sinks", p.sinks, p.heads));
+  if (p.rope == nullptr) return {};
+  const RopeKvParams& rope = *p.rope;
+  LAHAR_TRY(check_rope(rope, caps));
+  if (!same_rows(rope.q, p.q) || rope.heads != p.heads || rope.step.bucket != rows ||
+      rope.kv.address.layer_offset != p.kv.address.layer_offset || rope.kv.head_dim != p.kv.head_dim)
+    return invalid(p.label, "a rope that makes another q, or writes another layer's cache");
+  if (overlaps(rows_of(rope.qkv, rows, qkv_width(rope)), rows_of(p.out, rows, out_width)))
+    return invalid(p.label, "out overlaps q, k, v");
   return {};
+}
+
+Status record_form(gpu::Recorder& recorder, const AttentionParams& p, const AttentionForm& form) {
+  if (p.rope == nullptr || folds_rope(recorder.device().caps(), p, form)) return ops_of(form.path).record(recorder, p, form);
+  LAHAR_TRY(rope_kv(recorder, *p.rope));
+  AttentionParams rest = p;
+  rest.rope = nullptr;
+  return ops_of(form.path).record(recorder, rest, form);
 }
 
 }  // namespace
@@ -66,12 +84,17 @@ params::AttentionPush detail::attention_push(const AttentionParams& p, uint32_t 
           .chunk = p.chunk,
           .scale = p.scale,
           .softcap = p.softcap,
-          .alibi = p.alibi / static_cast<float>(std::bit_floor(p.heads)),
+          .alibi = alibi_decline(p),
           .splits = splits};
 }
 
+float detail::alibi_decline(const AttentionParams& p) { return p.alibi / static_cast<float>(std::bit_floor(p.heads)); }
+
 Ranges detail::attention_reads(const AttentionParams& p) {
-  Ranges reads{rows_of(p.q, p.step.bucket, p.heads * p.kv.head_dim), p.step.state, p.kv.segment_table, p.kv.page_table};
+  const uint32_t rows = p.step.bucket;
+  Ranges reads{
+      p.rope != nullptr ? rows_of(p.rope->qkv, rows, qkv_width(*p.rope)) : rows_of(p.q, rows, p.heads * p.kv.head_dim),
+      p.step.state, p.kv.segment_table, p.kv.page_table};
   for (const gpu::BufferRange& segment : p.kv.segments) reads.add(segment);
   if (p.sinks) reads.add(sinks_of(p));
   return reads;
@@ -118,7 +141,7 @@ Status attention_with(gpu::Recorder& recorder, const AttentionParams& p, const A
   LAHAR_TRY(check(p, caps));
   if (!can_attention(caps, p, form))
     return invalid(p.label, "no kernel \"" + to_string(form) + "\" for " + attention_case(p));
-  return ops_of(form.path).record(recorder, p, form);
+  return record_form(recorder, p, form);
 }
 
 Status attention(gpu::Recorder& recorder, const AttentionParams& p) {
@@ -127,7 +150,7 @@ Status attention(gpu::Recorder& recorder, const AttentionParams& p) {
   if (p.tuning != nullptr) {
     if (const std::string* chosen = p.tuning->chosen(attention_case(p))) {
       const std::optional<AttentionForm> form = parse_attention_form(*chosen);
-      if (form && can_attention(caps, p, *form)) return ops_of(form->path).record(recorder, p, *form);
+      if (form && can_attention(caps, p, *form)) return record_form(recorder, p, *form);
     }
   }
   return attention_with(recorder, p, default_form(caps, p));
@@ -141,6 +164,7 @@ void list_attention_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>&
     if (bucket > kDecodeRows) return list_prefill_kernels(caps, p, out);
     list_decode_kernels(caps, p, out);
     list_line_kernels(caps, p, out);
+    list_loop_kernels(caps, p, out);
   };
   for (const uint32_t dim : {32u, 64u, 80u, 96u, 128u, 256u}) {
     for (const uint32_t bucket : {1u, 512u}) {
@@ -163,6 +187,7 @@ void list_attention_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>&
       if (bucket > kDecodeRows) return list_prefill_kernels(caps, p, out);
       list_decode_kernels(caps, p, out);
       list_line_kernels(caps, p, out);
+      list_loop_kernels(caps, p, out);
     };
     p.alibi = 8;
     list();

@@ -7,11 +7,13 @@
 
 namespace lahar::ops {
 
+struct RopeKvParams;
+
 // For row t of slot s with kv_index i: softmax over keys j in (i - window, i] (window 0: all j <= i), of i's chunk alone, of
 // softcap(scale * q_t . k_j) + slope_h * (j - i), times v_j; the sum of the softmax has a term exp(sink_h) more. Query head
 // h uses KV head h / (heads / kv_heads). Pages that nobody sees are not read.
 struct AttentionParams {
-  Activations q;    // [bucket, heads * head_dim]
+  Activations q;    // [bucket, heads * head_dim]; the rope's, where there is one
   Activations out;  // [bucket, heads * kv.value_dim()]
   uint32_t heads = 0;
   KvRef kv;
@@ -31,6 +33,9 @@ struct AttentionParams {
   Precision precision = Precision::kDefault;
   const Tuning* tuning = nullptr;
   std::string_view label;
+  // What makes q, and stores this step's keys and values beforehand: along with attention, in which case q is not written,
+  // or by a dispatch of its own. Null: that was done.
+  const RopeKvParams* rope = nullptr;
 };
 // Steps of at most so many rows take the kernels that are split over the context; above, those that find their query tiles
 // in StepState::runs.

@@ -106,7 +106,7 @@ void list(const gpu::Caps& caps, const AttentionParams& p, std::vector<Attention
 Status record(gpu::Recorder& recorder, const AttentionParams& p, const AttentionForm& f) {
   const params::AttentionPush push = attention_push(p, f.splits);
   return record_parts(recorder, p, f, describe(p, f), gpu::push_bytes(push),
-                      {p.kv.kv_heads, f.splits, tile_count(p, f.items)});
+                      {p.kv.kv_heads, f.splits, tile_count(p, f.items)}, attention_reads(p));
 }
 
 }  // namespace
@@ -120,7 +120,8 @@ bool detail::small_registers(const gpu::Caps& caps) {
 }
 
 Status detail::record_parts(gpu::Recorder& recorder, const AttentionParams& p, const AttentionForm& f,
-                            const gpu::KernelDesc& kernel, std::span<const std::byte> push, gpu::GroupCount groups) {
+                            const gpu::KernelDesc& kernel, std::span<const std::byte> push, gpu::GroupCount groups,
+                            const Ranges& reads, const Ranges& also_writes) {
   gpu::Device& device = recorder.device();
   const gpu::BufferRange out = attention_out(p);
   gpu::BufferRange partials;
@@ -131,12 +132,14 @@ Status detail::record_parts(gpu::Recorder& recorder, const AttentionParams& p, c
       return invalid(p.label, "scratch needs " + std::to_string(bytes) + " bytes on a base of 16");
     partials = p.scratch.part(0, bytes);
   }
+  Ranges writes = also_writes;
+  writes.add(f.splits > 1 ? partials : out);
   recorder.dispatch({.label = p.label,
                      .kernel = device.kernels().get(kernel),
                      .push = push,
                      .groups = groups,
-                     .reads = attention_reads(p),
-                     .writes = Ranges{f.splits > 1 ? partials : out}});
+                     .reads = reads,
+                     .writes = writes});
   if (f.splits == 1) return {};
   const params::AttentionPush merge = attention_push(p, f.splits);
   const std::string merge_label = std::string(p.label) + " merge";

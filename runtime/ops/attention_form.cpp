@@ -4,7 +4,7 @@
 namespace lahar::ops {
 namespace {
 
-constexpr std::string_view kPaths[] = {"decode", "line", "lanes", "coop", "tile"};
+constexpr std::string_view kPaths[] = {"decode", "line", "loop", "lanes", "coop", "tile"};
 static_assert(std::size(kPaths) == static_cast<size_t>(AttentionPath::kCount));
 
 constexpr detail::FormNumber<AttentionForm> kNumbers[] = {{"subgroup", &AttentionForm::subgroup},

@@ -55,7 +55,7 @@ void list(const gpu::Caps& caps, const AttentionParams& p, std::vector<Attention
 Status record(gpu::Recorder& recorder, const AttentionParams& p, const AttentionForm& f) {
   const params::AttentionLinePush push{attention_push(p, f.splits), {0, 1, 2, 3}};
   return record_parts(recorder, p, f, describe(p, f), gpu::push_bytes(push),
-                      {f.splits, p.kv.kv_heads * ceil_div(group_of(p), f.items), p.step.bucket});
+                      {f.splits, p.kv.kv_heads * ceil_div(group_of(p), f.items), p.step.bucket}, attention_reads(p));
 }
 
 }  // namespace

@@ -15,10 +15,11 @@ struct AttentionPathOps {
   void (*list)(const gpu::Caps& caps, const AttentionParams& p, std::vector<AttentionForm>& out);
   Status (*record)(gpu::Recorder& recorder, const AttentionParams& p, const AttentionForm& form);
 };
-extern const AttentionPathOps kDecodeOps, kDecodeLineOps, kLanesOps, kMatrixTileOps, kTileOps;
+extern const AttentionPathOps kDecodeOps, kDecodeLineOps, kDecodeLoopOps, kLanesOps, kMatrixTileOps, kTileOps;
 // Of one shape, for the catalogue.
 void list_decode_kernels(const gpu::Caps& caps, const AttentionParams& p, std::vector<gpu::KernelDesc>& out);
 void list_line_kernels(const gpu::Caps& caps, const AttentionParams& p, std::vector<gpu::KernelDesc>& out);
+void list_loop_kernels(const gpu::Caps& caps, const AttentionParams& p, std::vector<gpu::KernelDesc>& out);
 void list_prefill_kernels(const gpu::Caps& caps, const AttentionParams& p, std::vector<gpu::KernelDesc>& out);
 
 // At most 128 registers of 32 bits a lane, in the narrowest subgroups: GPUs of Intel with subgroups of 8, Apple's, Adreno
@@ -29,13 +30,23 @@ uint32_t visible_keys(const AttentionParams& p);
 uint32_t most_splits(const gpu::Caps& caps, uint32_t bucket, uint32_t max_context);
 // The same of kLine, for all rows together.
 uint64_t line_parts(const gpu::Caps& caps, uint32_t bucket, uint32_t max_context);
+// True where the form computes p.rope along with attention; record() takes params with a rope only then.
+bool folds_rope(const gpu::Caps& caps, const AttentionParams& p, const AttentionForm& form);
+// rope_kv()'s own.
+Status check_rope(const RopeKvParams& p, const gpu::Caps& caps);
+// Floats of a row of qkv that rope_kv() reads.
+uint32_t qkv_width(const RopeKvParams& p);
+
 // Records a kernel that leaves form.splits partial results for each row and head (or the result itself, of one), and the
-// dispatch that merges them.
+// dispatch that merges them. The kernel writes `also_writes` besides.
 Status record_parts(gpu::Recorder& recorder, const AttentionParams& p, const AttentionForm& form,
-                    const gpu::KernelDesc& kernel, std::span<const std::byte> push, gpu::GroupCount groups);
+                    const gpu::KernelDesc& kernel, std::span<const std::byte> push, gpu::GroupCount groups,
+                    const Ranges& reads, const Ranges& also_writes = {});
 
 params::AttentionPush attention_push(const AttentionParams& p, uint32_t splits);
-// What a kernel that computes scores reads.
+// What ALiBi's exponent loses from head to head.
+float alibi_decline(const AttentionParams& p);
+// What a kernel that computes scores reads: q, or with a rope its q, k and v.
 Ranges attention_reads(const AttentionParams& p);
 gpu::BufferRange attention_out(const AttentionParams& p);
 gpu::BufferRange sinks_of(const AttentionParams& p);  // empty without

@@ -14,6 +14,7 @@ namespace lahar::ops {
 enum class AttentionPath : uint8_t {
   kDecode,  // a team of lanes along the dims of a head, the context split over teams and workgroups; up to kDecodeRows rows
   kLine,    // straight-line code over CPU vectors, the context split into parts of `keys`; up to kDecodeRows rows
+  kLoop,    // loops over CPU vectors, a page of keys at a time; up to kDecodeRows rows; takes a row's RoPE along
   kLanes,   // a query item a lane, for CPU drivers; any number of rows
   kCoop,    // tiles on cooperative matrices, fp16 operands; any number of rows, Precision::kDefault alone
   kTile,    // fp32 tiles in shared memory; any number of rows
@@ -27,9 +28,9 @@ struct AttentionForm {
   uint32_t subgroup = 0;         // invocations of a subgroup
   uint32_t subgroups = 0;        // of a workgroup
   uint32_t team = 0;             // lanes that share a key (decode)
-  uint32_t items = 0;            // for each team (decode), workgroup (line, coop) or lane (lanes)
+  uint32_t items = 0;            // for each team (decode), workgroup (line, loop, coop) or lane (lanes)
   uint32_t keys = 0;             // of a part (line) or of a step (lanes; decode and tile, where 0 means 4)
-  uint32_t splits = 0;           // parts of the context (decode, line)
+  uint32_t splits = 0;           // parts of the context (decode, line, loop)
   uint32_t m = 0, n = 0, k = 0;  // shape of the device's matrices (coop)
   bool operator==(const AttentionForm&) const = default;
 };

@@ -23,19 +23,30 @@ uint32_t matmul_flags(const MatmulParams& p) {
          (p.grouped != nullptr ? params::kMatmulExperts : 0);
 }
 
+Status check_norm_fold(std::string_view label, const NormFold& fold, uint32_t width, uint32_t rows) {
+  if (!fold.block || fold.block.size < sizeof(params::NormFold)) return invalid(label, "the folded norm's block is missing");
+  LAHAR_TRY(check_vector(label, "the folded norm's weight", fold.weight, width));
+  LAHAR_TRY(check_rows(label, "the folded norm's rows", fold.scaled, rows, width));
+  if (fold.squares.size < norm_fold_squares_bytes(rows) || fold.squares.address() % 16 != 0)
+    return invalid(label, "the folded norm's squares need " + std::to_string(norm_fold_squares_bytes(rows)) + " bytes");
+  return {};
+}
+
+void add_x_norm(const NormFold& fold, Ranges& reads) { reads.add(fold.block), reads.add(fold.squares); }
+
+void add_y_norm(const NormFold& fold, uint32_t rows, uint32_t width, Ranges& reads, Ranges& writes) {
+  reads.add(fold.block), reads.add(fold.weight);
+  writes.add(rows_of(fold.scaled, rows, width)), writes.add(fold.squares);
+}
+
 namespace {
 
 Status check_norm_fold(const MatmulParams& p) {
   if (p.x_norm == nullptr && p.y_norm == nullptr) return {};
   if (p.x_norm != nullptr && p.y_norm != nullptr) return invalid(p.label, "a norm is folded in on both sides");
   const NormFold& fold = p.x_norm != nullptr ? *p.x_norm : *p.y_norm;
-  const uint32_t width = p.x_norm != nullptr ? p.w->cols : matmul_y_rows(p), bucket = p.step.bucket;
-  if (!fold.block || fold.block.size < sizeof(params::NormFold))
-    return invalid(p.label, "the folded norm's block is missing");
-  LAHAR_TRY(check_vector(p.label, "the folded norm's weight", fold.weight, width));
-  LAHAR_TRY(check_rows(p.label, "the folded norm's rows", fold.scaled, p.logit_rows ? 1 : bucket, width));
-  if (fold.squares.size < norm_fold_squares_bytes(p.logit_rows ? 1 : bucket) || fold.squares.address() % 16 != 0)
-    return invalid(p.label, "the folded norm's squares need " + std::to_string(norm_fold_squares_bytes(bucket)) + " bytes");
+  LAHAR_TRY(detail::check_norm_fold(p.label, fold, p.x_norm != nullptr ? p.w->cols : matmul_y_rows(p),
+                                    p.logit_rows ? 1 : p.step.bucket));
   if (p.x_norm != nullptr && !same_rows(p.x, fold.scaled)) return invalid(p.label, "x is not what the folded norm scaled");
   if (p.y_norm != nullptr && (overlaps(p.y.range, fold.scaled.range) || overlaps(p.x.range, fold.scaled.range)))
     return invalid(p.label, "the folded norm's rows overlap x or y");
@@ -110,11 +121,8 @@ void record_matmul(gpu::Recorder& recorder, const MatmulParams& p, const quant::
                p.residual.range ? rows_of(p.residual, bucket, p.w->rows) : gpu::BufferRange{},
                p.step.state};
   Ranges writes{rows_of(p.y, bucket, matmul_y_rows(p))};
-  if (p.x_norm != nullptr) reads.add(p.x_norm->block), reads.add(p.x_norm->squares);
-  if (p.y_norm != nullptr) {
-    reads.add(p.y_norm->block), reads.add(p.y_norm->weight);
-    writes.add(rows_of(p.y_norm->scaled, bucket, p.w->rows)), writes.add(p.y_norm->squares);
-  }
+  if (p.x_norm != nullptr) add_x_norm(*p.x_norm, reads);
+  if (p.y_norm != nullptr) add_y_norm(*p.y_norm, bucket, p.w->rows, reads, writes);
   recorder.dispatch({.label = p.label,
                      .kernel = recorder.device().kernels().get(kernel),
                      .push = push,

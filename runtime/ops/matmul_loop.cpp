@@ -1,6 +1,4 @@
-#include <algorithm>
-#include <thread>
-
+#include "ops/loop_helpers.h"
 #include "ops/matmul_paths.h"
 
 namespace lahar::ops::detail {
@@ -13,9 +11,6 @@ using quant::WeightFormat;
 constexpr auto kLastFormat = static_cast<uint16_t>(WeightFormat::kI8);
 static_assert(static_cast<uint16_t>(ShaderId::loop_i8) == static_cast<uint16_t>(ShaderId::loop_f32) + kLastFormat);
 
-// kBlock of quant/blocks.glsl.
-uint32_t block_columns(WeightFormat format, uint32_t lanes) { return format <= WeightFormat::kBF16 ? 8 * lanes : 256; }
-
 uint32_t rows_a_turn(const MatmulParams& p, const MatmulForm& f) { return p.glu == Activation::kNone ? f.rows : f.rows / 2; }
 
 gpu::KernelDesc describe(const gpu::Caps& caps, const quant::Matrix& w, uint32_t flags, Activation glu,
@@ -27,11 +22,7 @@ gpu::KernelDesc describe(const gpu::Caps& caps, const quant::Matrix& w, uint32_t
 }
 
 bool can_run(const gpu::Caps& caps, const quant::Matrix& w) {
-  if (!caps.uniform_loops || static_cast<uint16_t>(w.format) > kLastFormat) return false;
-  const gpu::ShaderInfo shader = gpu::shader_info(for_format(ShaderId::loop_f32, w.format));
-  const uint32_t lanes = caps.subgroup_size;
-  // A lane holds the scale of a part, of which a block of 256 columns has eight or sixteen.
-  return (lanes == 8 || lanes == 16) && caps.has(shader.required_features) && !shader.spirv.empty();
+  return static_cast<uint16_t>(w.format) <= kLastFormat && can_loop_over(caps, for_format(ShaderId::loop_f32, w.format));
 }
 
 bool can_loop(const gpu::Caps& caps, const MatmulParams& p, const MatmulForm& f) {
@@ -68,10 +59,8 @@ Status record_loop(gpu::Recorder& recorder, const MatmulParams& p, const quant::
   push.scale = p.scale, push.softcap = p.softcap, push.residual_scale = p.residual_scale;
   push.fold = fold_address(p);
   push.blocks = p.w->cols / block_columns(p.w->format, caps.subgroup_size);
-  // The driver deals equal shares of the workgroups to its threads: one workgroup for each is enough.
   const uint32_t x_groups = matmul_row_groups(p, f.x_rows), turns = ceil_div(push.rows, rows_a_turn(p, f));
-  const uint32_t threads = std::max(1u, std::thread::hardware_concurrency());
-  push.turns = p.grouped != nullptr ? turns : ceil_div(turns, ceil_div(threads, x_groups));
+  push.turns = p.grouped != nullptr ? turns : ceil_div(turns, ceil_div(cpu_threads(), x_groups));
   const gpu::GroupCount rows = spread_groups(ceil_div(turns, push.turns), caps);
   if (p.grouped != nullptr) push_expert_rows(*p.grouped, push);
   record_matmul(recorder, p, shape, describe(caps, *p.w, matmul_flags(p), p.glu, f), gpu::push_bytes(push),

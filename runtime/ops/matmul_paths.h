@@ -39,6 +39,11 @@ void list_int8_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>& out)
 constexpr uint32_t kGemvRows = 16;  // of x
 constexpr uint16_t kFormats = static_cast<uint16_t>(quant::WeightFormat::kCount);
 
+// Of a norm over `width` floats that a product over `rows` rows computes along: its check, and what kernels touch for it.
+Status check_norm_fold(std::string_view label, const NormFold& fold, uint32_t width, uint32_t rows);
+void add_x_norm(const NormFold& fold, Ranges& reads);
+void add_y_norm(const NormFold& fold, uint32_t rows, uint32_t width, Ranges& reads, Ranges& writes);
+
 // Columns that one load of the kernels covers: 16 bytes of plane 0.
 uint32_t unit_columns(quant::WeightFormat format);
 uint32_t flags_with_tail(const MatmulParams& params);

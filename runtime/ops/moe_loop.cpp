@@ -1,5 +1,4 @@
-#include <thread>
-
+#include "ops/loop_helpers.h"
 #include "ops/matmul_paths.h"
 #include "ops/moe_paths.h"
 
@@ -14,9 +13,6 @@ using quant::WeightFormat;
 constexpr auto kLastFormat = static_cast<uint16_t>(WeightFormat::kI8);
 static_assert(static_cast<uint16_t>(ShaderId::moe_loop_i8) == static_cast<uint16_t>(ShaderId::moe_loop_f32) + kLastFormat);
 
-// kBlock of quant/blocks.glsl.
-uint32_t block_columns(WeightFormat format, uint32_t lanes) { return format <= WeightFormat::kBF16 ? 8 * lanes : 256; }
-
 gpu::KernelDesc describe(const gpu::Caps& caps, const ExpertMatrix& m, uint32_t flags, Activation activation,
                          uint32_t rows) {
   const uint32_t lanes = caps.subgroup_size, group = m.group == 0 ? (m.cols + 15) / 16 * 16 : m.group;
@@ -26,11 +22,8 @@ gpu::KernelDesc describe(const gpu::Caps& caps, const ExpertMatrix& m, uint32_t 
 }
 
 bool can_run(const gpu::Caps& caps, WeightFormat format, uint32_t rows) {
-  if (!caps.uniform_loops || static_cast<uint16_t>(format) > kLastFormat || rows == 0 || rows > 16) return false;
-  const gpu::ShaderInfo shader = gpu::shader_info(for_format(ShaderId::moe_loop_f32, format));
-  const uint32_t lanes = caps.subgroup_size;
-  // A lane holds the scale of a part, of which a block of 256 columns has eight or sixteen.
-  return (lanes == 8 || lanes == 16) && caps.has(shader.required_features) && !shader.spirv.empty();
+  return static_cast<uint16_t>(format) <= kLastFormat && rows > 0 && rows <= 16 &&
+         can_loop_over(caps, for_format(ShaderId::moe_loop_f32, format));
 }
 
 bool can(const gpu::Caps& caps, const MoeParams& p, const MoeForm& form) {
@@ -51,10 +44,9 @@ void record_one(gpu::Recorder& recorder, const MoeParams& p, bool down, uint32_t
   const ExpertMatrix& m = down ? p.experts->down : p.experts->gate_up;
   auto push = moe_push<params::MoeLoopPush>(p, m, down);
   push.blocks = m.cols / block_columns(m.format, caps.subgroup_size);
-  // The driver deals equal shares of the workgroups to its threads: one workgroup for each is enough.
   const uint32_t items = down ? p.step.bucket : moe_pairs(p);
   const uint32_t turns = ceil_div(push.rows, rows / (!down && p.experts->gated ? 2 : 1));
-  push.turns = ceil_div(turns, ceil_div(std::max(1u, std::thread::hardware_concurrency()), items));
+  push.turns = ceil_div(turns, ceil_div(cpu_threads(), items));
   const gpu::GroupCount groups = spread_groups(ceil_div(turns, push.turns), caps);
   record_moe(recorder, p, down,
              describe(caps, m, down ? moe_down_flags(p) : moe_up_flags(p), down ? Activation::kNone : p.activation, rows),

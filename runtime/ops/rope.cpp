@@ -1,7 +1,7 @@
 #include "ops/rope.h"
 
+#include "ops/attention_paths.h"
 #include "ops/catalogue.h"
-#include "ops/kv_helpers.h"
 #include "params_rope.h"
 
 namespace lahar::ops {
@@ -43,20 +43,21 @@ uint32_t norm_flags(const RopeKvParams& p) {
   return flags;
 }
 
-// Floats of a row of qkv that are read.
-uint32_t end_of_row(const RopeKvParams& p) {
+}  // namespace
+
+uint32_t detail::qkv_width(const RopeKvParams& p) {
   const uint32_t q_end = p.q_offset + p.heads * p.kv.head_dim, kv_width = p.kv.kv_heads * p.kv.head_dim;
   return p.query_alone ? q_end : std::max({q_end, p.k_offset + kv_width, p.v_offset + kv_width});
 }
 
-Status check(const RopeKvParams& p, const gpu::Caps& caps) {
+Status detail::check_rope(const RopeKvParams& p, const gpu::Caps& caps) {
   const uint32_t rows = p.step.bucket, dim = p.kv.head_dim;
   LAHAR_TRY(check_step(p.label, p.step, caps.max_workgroup_count[1]));
   LAHAR_TRY(check_kv(p.label, p.kv, p.heads));
   const uint32_t q_width = p.heads * dim, kv_width = p.kv.kv_heads * dim;
   if (p.q_offset % 4 != 0 || p.k_offset % 4 != 0 || p.v_offset % 4 != 0)
     return invalid(p.label, "offsets of q, k, v must be multiples of 4 floats");
-  const uint32_t row_end = end_of_row(p);
+  const uint32_t row_end = qkv_width(p);
   LAHAR_TRY(check_rows(p.label, "qkv", p.qkv, rows, row_end));
   LAHAR_TRY(check_rows(p.label, "q", p.q, rows, q_width));
   if (overlaps(rows_of(p.qkv, rows, row_end), rows_of(p.q, rows, q_width))) return invalid(p.label, "q overlaps qkv");
@@ -82,13 +83,11 @@ Status check(const RopeKvParams& p, const gpu::Caps& caps) {
   return {};
 }
 
-}  // namespace
-
 Status rope_kv(gpu::Recorder& recorder, const RopeKvParams& p) {
   const gpu::Caps& caps = recorder.device().caps();
-  LAHAR_TRY(check(p, caps));
+  LAHAR_TRY(check_rope(p, caps));
   const uint32_t rows = p.step.bucket, dim = p.kv.head_dim;
-  const uint32_t row_end = end_of_row(p);
+  const uint32_t row_end = qkv_width(p);
   const bool rotates = p.pairing != RopePairing::kNone && p.rope_dims > 0;
   const gpu::KernelDesc desc = describe(caps, {.heads = p.heads,
                                                .kv_heads = p.kv.kv_heads,

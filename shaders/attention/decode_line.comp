@@ -29,6 +29,7 @@ layout(push_constant, scalar) uniform Push { AttentionLinePush all; };
 #define p all.push
 
 #define lane gl_SubgroupInvocationID
+#include "lane_reduce.glsl"
 #include "attention/kv_lanes.glsl"
 
 const uint kVectors = (HEAD_DIM + LANES - 1) / LANES, kValueVectors = (VALUE_DIM + LANES - 1) / LANES;
@@ -46,16 +47,6 @@ uint uniform_value(uint v, uint bits) {
 uint64_t uniform_address(uint64_t a) {
   const uvec2 halves = uvec2(uint(a), uint(a >> 32));
   return uint64_t(uniform_value(halves.x, 32)) | (uint64_t(uniform_value(halves.y, 20)) << 32);
-}
-
-// Lane i gets the sum over all lanes of v[i].
-float reduce(float v[LANES]) {
-  [[unroll]] for (uint width = LANES / 2; width > 0; width /= 2) {
-    const bool low = (lane & width) == 0;
-    [[unroll]] for (uint i = 0; i < width; ++i)
-      v[i] = (low ? v[i] : v[i + width]) + subgroupShuffleXor(low ? v[i + width] : v[i], width);
-  }
-  return v[0];
 }
 
 float q[ITEMS * kVectors];

@@ -2,36 +2,12 @@
 // (see quant/lanes.glsl). Includers define LANES (a multiple of 4, at most 32), `lane`, and what kv.glsl asks for.
 #ifndef LAHAR_KV_LANES_GLSL
 #define LAHAR_KV_LANES_GLSL
-#extension GL_EXT_shader_8bit_storage : require
-#extension GL_EXT_shader_16bit_storage : require
-#extension GL_EXT_shader_explicit_arithmetic_types_int8 : require
-#extension GL_EXT_shader_explicit_arithmetic_types_int16 : require
-#extension GL_EXT_shader_explicit_arithmetic_types_float16 : require
 #include "attention/kv.glsl"
-
-layout(buffer_reference, scalar, buffer_reference_align = 4) readonly buffer LoadI8x4 { i8vec4 v; };
-layout(buffer_reference, scalar, buffer_reference_align = 4) readonly buffer LoadU8x4 { u8vec4 v; };
-layout(buffer_reference, scalar, buffer_reference_align = 8) readonly buffer LoadU16x4 { u16vec4 v; };
-layout(buffer_reference, scalar, buffer_reference_align = 16) readonly buffer LoadF32x4 { vec4 v; };
-layout(buffer_reference, scalar, buffer_reference_align = 8) readonly buffer LoadF16x4 { f16vec4 v; };
-
-// The lane's element of LANES neighbours at `at`, of which the first `n` exist (a number known when the pipeline is built).
-#define LANE_PICK(name, Ref, bytes, type, type4, result)               \
-  result name(uint64_t at, uint n) {                                   \
-    type mine = type(0);                                               \
-    [[unroll]] for (uint g = 0; g < LANES / 4; ++g) {                  \
-      if (g * 4 >= n) break;                                           \
-      const type4 four = Ref(at + uint64_t(g * 4 * bytes)).v;          \
-      [[unroll]] for (uint k = 0; k < 4; ++k)                          \
-        mine = lane == g * 4 + k ? four[k] : mine;                     \
-    }                                                                  \
-    return result(mine);                                               \
-  }
-LANE_PICK(lane_f32, LoadF32x4, 4, float, vec4, float)
-LANE_PICK(lane_f16, LoadF16x4, 2, float16_t, f16vec4, float)
-LANE_PICK(lane_u16, LoadU16x4, 2, uint16_t, u16vec4, uint)
-LANE_PICK(lane_i8, LoadI8x4, 1, int8_t, i8vec4, float)
-LANE_PICK(lane_u8, LoadU8x4, 1, uint8_t, u8vec4, uint)
+#define LANE_F16
+#define LANE_U16
+#define LANE_I8
+#define LANE_U8
+#include "lane_picks.glsl"
 
 // Dim LANES * i + lane of a token, to be multiplied by its kv_scale; zero beyond the head.
 float kv_lane(uint64_t page, KvPart part, uint token, uint i) {
@@ -39,7 +15,7 @@ float kv_lane(uint64_t page, KvPart part, uint token, uint i) {
   const uint n = HEAD_DIM - LANES * i;
   if (KV_TYPE == kKvF32) return lane_f32(data + uint64_t(4 * LANES * i), n);
   if (KV_TYPE == kKvBF16) return uintBitsToFloat(lane_u16(data + uint64_t(2 * LANES * i), n) << 16);
-  if (KV_TYPE == kKvI8) return lane_i8(data + uint64_t(LANES * i), n);
+  if (KV_TYPE == kKvI8) return float(lane_i8(data + uint64_t(LANES * i), n));
   if (KV_TYPE == kKvF8) {
     const uint code = lane_u8(data + uint64_t(LANES * i), n);
     return uintBitsToFloat(((code & 0x80u) << 24) | ((code & 0x7fu) << 20));

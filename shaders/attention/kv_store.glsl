@@ -14,11 +14,6 @@ uint quad_of(uint lane, uint i) { return 2 * (lane + i / 2 * TEAM) + i % 2; }
 
 float largest4(vec4 v) { return max(max(v.x, v.y), max(v.z, v.w)); }
 
-// The upper half of a float, to the nearest, ties to even. NaN stays NaN.
-uint to_bfloat(float v) {
-  const uint bits = floatBitsToUint(v);
-  return isnan(v) ? 0x7fc0u : (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
-}
 uvec2 to_bfloat4(vec4 v) {
   return uvec2(to_bfloat(v.x) | (to_bfloat(v.y) << 16), to_bfloat(v.z) | (to_bfloat(v.w) << 16));
 }

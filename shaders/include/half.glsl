@@ -1,4 +1,4 @@
-// fp16 as packed words, on devices with and without 16-bit types.
+// fp16 and bf16 as words, on devices with and without 16-bit types.
 #ifndef LAHAR_HALF_GLSL
 #define LAHAR_HALF_GLSL
 
@@ -15,4 +15,10 @@ uint to_half(float v) {
 uint to_half2(vec2 v) { return to_half(v.x) | (to_half(v.y) << 16); }
 uvec2 to_half4(vec4 v) { return uvec2(to_half2(v.xy), to_half2(v.zw)); }
 vec4 from_half4(uvec2 w) { return vec4(unpackHalf2x16(w.x), unpackHalf2x16(w.y)); }
+
+// The upper half of a float, to the nearest, ties to even. NaN stays NaN.
+uint to_bfloat(float v) {
+  const uint bits = floatBitsToUint(v);
+  return isnan(v) ? 0x7fc0u : (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
+}
 #endif

@@ -96,6 +96,25 @@ struct LoopPush {
 };
 LAHAR_SHARED_SIZE(LoopPush, 120)
 
+// Of matmul/loop_ffn.comp.
+struct LoopFfnPush {
+  address_t up[3];    // planes of gate and up, stacked
+  address_t down[3];  // and of the way back
+  address_t x;        // fp32 [cols]: NormFold::scaled of the norm before, or a row that is normed already
+  address_t y;        // fp32 [rows], added to
+  address_t mid;      // fp32 [width]
+  address_t parts;    // fp32 [workgroup][rows]
+  address_t counter;  // uint, 0 between dispatches
+  address_t x_fold;   // NormFold of the norm before and of the one after
+  address_t y_fold;
+  address_t step;
+  uint width;   // of the block
+  uint rows;    // of y
+  uint blocks;  // whole blocks of the columns of gate and up
+  float residual_scale;
+};
+LAHAR_SHARED_SIZE(LoopFfnPush, 128)
+
 // Bits of the kernels' FLAGS constant.
 const uint kMatmulBias = 1;
 const uint kMatmulResidual = 2;

@@ -25,6 +25,7 @@ layout(push_constant, scalar) uniform Push { LinePush p; };
 #include "quant/decode.glsl"
 
 #define lane gl_SubgroupInvocationID
+#include "lane_reduce.glsl"
 #include "quant/lanes.glsl"
 
 const uint kSplit = GLU == 0 ? NR : NR / 2;  // rows of y a subgroup
@@ -42,16 +43,6 @@ uint uniform_value(uint v, uint bits) {
   uint u = 0;
   [[unroll]] for (uint b = 0; b < bits; b += 2) u |= p.ramp[(v >> b) & 3] << b;
   return u;
-}
-
-// Lane i gets the sum over all lanes of v[i]: halves are exchanged between pairs of vectors, LANES / 2, ... 2, 1 apart.
-float reduce(float v[LANES]) {
-  [[unroll]] for (uint width = LANES / 2; width > 0; width /= 2) {
-    const bool low = (lane & width) == 0;
-    [[unroll]] for (uint i = 0; i < width; ++i)
-      v[i] = (low ? v[i] : v[i + width]) + subgroupShuffleXor(low ? v[i + width] : v[i], width);
-  }
-  return v[0];
 }
 
 Weights row[NR];      // addresses at the chunk's first column

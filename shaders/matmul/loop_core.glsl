@@ -4,22 +4,15 @@
 //   loops must be of a form that the driver compiles well: within a condition, as it moves the comparisons of lanes, by which
 //   it knows vector loads, out of other loops; tested at the end, as it runs the body once more, with no lane active, where the
 //   test comes first, and then its loads are out of bounds; and of a length that it does not know.
+#ifndef lane
 #define lane gl_SubgroupInvocationID
+#endif
+#include "lane_reduce.glsl"
 #include "quant/blocks.glsl"
 
 const uint kBlocks = COLS / kBlock, kTail = COLS % kBlock;
 
 uint padded(uint bytes) { return (bytes + 15) & ~15u; }
-
-// Lane i gets the sum over all lanes of v[i]: halves are exchanged between pairs of vectors, LANES / 2, ... 2, 1 apart.
-float reduce(float v[LANES]) {
-  [[unroll]] for (uint width = LANES / 2; width > 0; width /= 2) {
-    const bool low = (lane & width) == 0;
-    [[unroll]] for (uint i = 0; i < width; ++i)
-      v[i] = (low ? v[i] : v[i + width]) + subgroupShuffleXor(low ? v[i + width] : v[i], width);
-  }
-  return v[0];
-}
 
 Weights row[NR];  // addresses of the rows of W
 uint64_t x[NT];   // and of x
