@@ -3,6 +3,7 @@
 #include "blocks/linear.h"
 #include "ops/activation.h"
 #include "ops/altup.h"
+#include "ops/gated_ffn.h"
 
 namespace lahar {
 
@@ -40,6 +41,24 @@ Status record_ffn_up(const Forward& f, const FfnSpec& spec, const Linear& up, co
 
 Status record_dense_ffn(const Forward& f, const LayerSpec& layer, const LayerWeights& weights,
                         const ops::Activations& normed, const BlockNorms& norms) {
+  const quant::Matrix *up = plain_matrix(weights.up), *down = plain_matrix(weights.down);
+  const bool plain = layer.ffn.gated && !layer.ffn.sparse && !layer.post_ffn_norm && !weights.up.bias && !weights.down.bias;
+  if (plain && up != nullptr && down != nullptr) {
+    const ops::GatedFfnParams whole{.gate_up = up,
+                                    .down = down,
+                                    .activation = layer.ffn.activation,
+                                    .residual_scale = layer.residual_multiplier,
+                                    .x = normed,
+                                    .y = f.scratch.x,
+                                    .x_norm = norms.before,
+                                    .y_norm = norms.after,
+                                    .mid = f.scratch.mid,
+                                    .parts = f.scratch.wide.range,
+                                    .counter = f.scratch.counter,
+                                    .step = f.step,
+                                    .label = "ffn"};
+    if (ops::can_gated_ffn(f.recorder.device().caps(), whole)) return ops::gated_ffn(f.recorder, whole);
+  }
   LAHAR_TRY(record_ffn_up(f, layer.ffn, weights.up, normed, f.scratch.wide, f.scratch.mid, norms.before));
   return record_output(f, weights.down, f.scratch.mid, layer.post_ffn_norm ? &weights.post_ffn : nullptr,
                        layer.residual_multiplier, norms.after, "down", ffn_end_scale(f.spec, layer));

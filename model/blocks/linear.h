@@ -13,6 +13,11 @@ inline ops::Activations columns_from(const ops::Activations& a, uint32_t row) {
   return {a.range.part(offset, a.range.size - offset), a.stride};
 }
 
+// Of a projection that is one matrix, and at most a bias; null otherwise.
+inline const quant::Matrix* plain_matrix(const Linear& linear) {
+  return linear.parts.size() == 1 && linear.parts[0].scale == 1 ? &linear.parts[0].matrix : nullptr;
+}
+
 // How a projection ends; the rest of ops::MatmulParams is the projection's own.
 struct LinearEpilogue {
   ops::Activations residual;  // y = residual + residual_scale * (W x + b)

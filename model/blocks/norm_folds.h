@@ -25,6 +25,9 @@ class NormFolds {
   // computes it by a dispatch.
   const ops::NormFold* before_attention(const Forward& f, uint32_t index) const;
   const ops::NormFold* before_ffn(const Forward& f, uint32_t index) const;
+  // What those are where they are folded; null in a model that folds none.
+  const ops::NormFold* attention_fold(uint32_t index) const { return attention_.empty() ? nullptr : &attention_[index]; }
+  const ops::NormFold* ffn_fold(uint32_t index) const { return ffn_.empty() ? nullptr : &ffn_[index]; }
 
  private:
   NormFolds() = default;

@@ -6,6 +6,7 @@
 #include "blocks/attention.h"
 #include "blocks/dense_ffn.h"
 #include "blocks/linear.h"
+#include "gpu/transfer.h"
 #include "ops/attention.h"
 #include "ops/embed.h"
 
@@ -55,7 +56,8 @@ uint64_t activation_bytes(uint32_t rows, uint32_t stride) { return aligned(uint6
 uint64_t memory_bytes(const Widths& w, uint32_t rows) {
   return 3 * activation_bytes(rows, w.hidden) + activation_bytes(rows, w.wide) + activation_bytes(rows, w.q) +
          activation_bytes(rows, w.mid) + activation_bytes(rows, w.streams) + activation_bytes(rows, w.layer_inputs) +
-         aligned(w.converted_bytes) + aligned(w.block_bytes) + aligned(std::max<uint64_t>(w.attention_bytes, 16));
+         aligned(w.converted_bytes) + aligned(w.block_bytes) + kAlignment +
+         aligned(std::max<uint64_t>(w.attention_bytes, 16));
 }
 
 uint64_t logits_bytes(const ModelSpec& spec, const TransformerOptions& options) {
@@ -136,9 +138,14 @@ Result<std::unique_ptr<Transformer>> Transformer::create(gpu::Device& device, co
   offset += aligned(w.converted_bytes);
   s.block = {t->memory_, offset, w.block_bytes};
   offset += aligned(w.block_bytes);
+  s.counter = {t->memory_, offset, sizeof(uint32_t)};
+  constexpr uint32_t kZero[] = {0};
+  LAHAR_TRY(gpu::upload(device, std::as_bytes(std::span(kZero)), s.counter));
+  offset += kAlignment;
   s.attention = {t->memory_, offset, t->memory_.size() - offset};
   t->logits_ = {t->logits_memory_, stride_of(spec.vocabulary)};
   LAHAR_ASSIGN(t->folds_, NormFolds::create(device, spec, weights, s));
+  LAHAR_ASSIGN(t->attention_blocks_, AttentionBlocks::create(device, spec, weights, s, *t->folds_));
   return t;
 }
 
@@ -181,7 +188,8 @@ Status Transformer::record_mixer(const Forward& f, uint32_t index, const LayerMe
     LAHAR_TRY(record_norm(f, weights.pre_attention, s.x, s.normed, "attention norm"));
   if (layer.parallel && !layer.shared_norm)
     LAHAR_TRY(record_norm(f, weights.pre_ffn, s.x, s.other, "ffn norm"));  // of the x that attention has not changed yet
-  if (layer.mixer == Mixer::kAttention) return record_attention(f, layer, weights, normed, memory.kv, norms);
+  if (layer.mixer == Mixer::kAttention)
+    return record_attention(f, layer, weights, normed, memory.kv, norms, attention_blocks_->block(index));
   const BlockKind* kind = block_kind(layer.mixer);
   return kind == nullptr ? Status{} : kind->record(f, layer, weights, normed, memory);
 }

@@ -5,6 +5,7 @@
 
 #include <memory>
 
+#include "blocks/attention_blocks.h"
 #include "blocks/block_kinds.h"
 #include "blocks/forward.h"
 #include "blocks/norm_folds.h"
@@ -53,6 +54,7 @@ class Transformer {
   gpu::Buffer memory_, logits_memory_;
   Scratch scratch_;
   std::unique_ptr<NormFolds> folds_;
+  std::unique_ptr<AttentionBlocks> attention_blocks_;
   ops::Activations logits_;
 };
 
