@@ -1,8 +1,10 @@
-// How the library keeps SPIR-V: words as numbers of variable length, seven bits a byte, the least first (most words are
-// small ids), compressed by zlib: less than a third of the space. The build packs (shaders/pack.cpp), Kernel unpacks.
+// How the library keeps SPIR-V: words as numbers of variable length, seven bits a byte, the least first, compressed by zlib: not
+// much more than a fifth of the space. The build packs (shaders/pack.cpp), Kernel unpacks.
 //   packed:       number of bytes when unpacked, 4 of them, the least first; then zlib's stream of the numbers
 //   numbers:      number of words, the header's 5 words, then each instruction
-//   instruction:  opcode << 5 | n, where n is its number of words if below 32, else 0 and the number follows; its operands
+//   instruction:  opcode << 5 | n, where n is its number of words if below 32, else 0 and the number follows; its operands,
+//                 each as what it differs by from the same operand of the last instruction with that opcode: ids of a kind
+//                 grow from one to the next in steps that repeat
 #pragma once
 
 #include <zlib.h>
@@ -11,6 +13,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <unordered_map>
 #include <vector>
 
 namespace lahar::gpu {
@@ -38,18 +41,38 @@ inline bool take_number(std::span<const std::byte>& in, uint32_t& v) {
   return false;
 }
 
+// The operands of the last instruction of each opcode.
+class LastOperands {
+ public:
+  // At least n of them, zeros at first.
+  std::vector<uint32_t>& of(uint32_t opcode, uint32_t n) {
+    std::vector<uint32_t>& last = last_[opcode];
+    if (last.size() < n) last.resize(n);
+    return last;
+  }
+
+ private:
+  std::unordered_map<uint32_t, std::vector<uint32_t>> last_;
+};
+
+// A difference as a number that is small where it is near zero, on either side.
+inline uint32_t fold_sign(uint32_t d) { return (d << 1) ^ (d >> 31 != 0 ? UINT32_MAX : 0); }
+inline uint32_t unfold_sign(uint32_t v) { return (v >> 1) ^ ((v & 1) != 0 ? UINT32_MAX : 0); }
+
 // nullopt where the words are no SPIR-V: an instruction of no words or beyond the end.
 inline std::optional<std::vector<std::byte>> spirv_to_numbers(std::span<const uint32_t> words) {
   if (words.size() < kSpirvHeaderWords) return std::nullopt;
   std::vector<std::byte> out;
   put_number(out, static_cast<uint32_t>(words.size()));
   for (size_t i = 0; i < kSpirvHeaderWords; ++i) put_number(out, words[i]);
+  LastOperands operands;
   for (size_t at = kSpirvHeaderWords; at < words.size();) {
     const uint32_t n = words[at] >> 16, opcode = words[at] & 0xffff;
     if (n == 0 || n > words.size() - at) return std::nullopt;
     put_number(out, opcode << 5 | (n < 32 ? n : 0));
     if (n >= 32) put_number(out, n);
-    for (size_t i = 1; i < n; ++i) put_number(out, words[at + i]);
+    std::vector<uint32_t>& last = operands.of(opcode, n);
+    for (size_t i = 1; i < n; ++i) put_number(out, fold_sign(words[at + i] - last[i])), last[i] = words[at + i];
     at += n;
   }
   return out;
@@ -62,6 +85,7 @@ inline std::optional<std::vector<uint32_t>> numbers_to_spirv(std::span<const std
   std::vector<uint32_t> words(size);
   for (size_t i = 0; i < kSpirvHeaderWords; ++i)
     if (!take_number(packed, words[i])) return std::nullopt;
+  LastOperands operands;
   for (size_t at = kSpirvHeaderWords; at < size;) {
     uint32_t first = 0;
     if (!take_number(packed, first)) return std::nullopt;
@@ -69,8 +93,12 @@ inline std::optional<std::vector<uint32_t>> numbers_to_spirv(std::span<const std
     if (n == 0 && !take_number(packed, n)) return std::nullopt;
     if (n == 0 || n > size - at || n > 0xffff || first >> 5 > 0xffff) return std::nullopt;
     words[at] = n << 16 | first >> 5;
-    for (size_t i = 1; i < n; ++i)
-      if (!take_number(packed, words[at + i])) return std::nullopt;
+    std::vector<uint32_t>& last = operands.of(first >> 5, n);
+    for (size_t i = 1; i < n; ++i) {
+      uint32_t difference = 0;
+      if (!take_number(packed, difference)) return std::nullopt;
+      words[at + i] = last[i] += unfold_sign(difference);
+    }
     at += n;
   }
   if (!packed.empty()) return std::nullopt;
