@@ -15,10 +15,15 @@ float finish(float v, uint row) {
   return v;
 }
 
-// Returns what was stored.
-float store_y(uint t, uint row, float v) {
+float add_residual(uint t, uint row, float v) {
   if ((FLAGS & kMatmulResidual) != 0)
     v = load_f32(p.residual + uint64_t(t) * uint64_t(4 * p.residual_stride), row * 4) + p.residual_scale * v;
+  return v;
+}
+
+// Returns what was stored.
+float store_y(uint t, uint row, float v) {
+  v = add_residual(t, row, v);
   store_f32(p.y + uint64_t(target_row(t)) * uint64_t(4 * p.y_stride), row * 4, v);
   return v;
 }
