@@ -1,7 +1,7 @@
 # What shaders/CMakeLists.txt is made of.
 
 set(SHADER_FEATURES float16 int8_dot cooperative_matrix storage16 storage8 small_int half_sums int8_matrix
-    matrix_elements)
+    matrix_elements flexible_matrix tensor_matrix)
 set(SHADER_FEATURE_float16 kFloat16)
 set(SHADER_FEATURE_int8_dot kInt8Dot)
 set(SHADER_FEATURE_cooperative_matrix kCooperativeMatrix)
@@ -11,6 +11,8 @@ set(SHADER_FEATURE_small_int kSmallInt)
 set(SHADER_FEATURE_half_sums kHalfSums)
 set(SHADER_FEATURE_int8_matrix kInt8Matrix)
 set(SHADER_FEATURE_matrix_elements kMatrixElements)
+set(SHADER_FEATURE_flexible_matrix kFlexibleMatrix)
+set(SHADER_FEATURE_tensor_matrix kTensorMatrix)
 
 # lahar_probe_shader_compiler(FEATURE WHAT): sets SHADER_MISSING_<FEATURE> where probes/FEATURE.comp does not compile.
 # Asked once per compiler.

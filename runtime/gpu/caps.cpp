@@ -25,13 +25,42 @@ std::vector<CooperativeMatrixShape> matrix_shapes(const PhysicalDevice& device, 
   return shapes;
 }
 
+std::vector<FlexibleMatrix> flexible_matrices(const PhysicalDevice& device, uint32_t features) {
+  std::vector<FlexibleMatrix> found;
+  const auto query = device.fn.vkGetPhysicalDeviceCooperativeMatrixFlexibleDimensionsPropertiesNV;
+  uint32_t n = 0;
+  if (query == nullptr || (features & (kFlexibleMatrix | kTensorMatrix)) == 0) return found;
+  if (query(device.handle, &n, nullptr) < VK_SUCCESS) return found;
+  std::vector<VkCooperativeMatrixFlexibleDimensionsPropertiesNV> all(
+      n, {VK_STRUCTURE_TYPE_COOPERATIVE_MATRIX_FLEXIBLE_DIMENSIONS_PROPERTIES_NV});
+  if (query(device.handle, &n, all.data()) < VK_SUCCESS) return found;
+  all.resize(n);
+  for (const VkCooperativeMatrixFlexibleDimensionsPropertiesNV& p : all) {
+    const bool subgroup = p.scope == VK_SCOPE_SUBGROUP_KHR && (features & kFlexibleMatrix) != 0;
+    const bool workgroup =
+        p.scope == VK_SCOPE_WORKGROUP_KHR && (features & kTensorMatrix) != 0 && p.workgroupInvocations > 0;
+    if ((subgroup || workgroup) && p.AType == VK_COMPONENT_TYPE_FLOAT16_KHR && p.BType == VK_COMPONENT_TYPE_FLOAT16_KHR &&
+        p.CType == VK_COMPONENT_TYPE_FLOAT32_KHR && p.ResultType == VK_COMPONENT_TYPE_FLOAT32_KHR &&
+        !p.saturatingAccumulation)
+      found.push_back({p.MGranularity, p.NGranularity, p.KGranularity, workgroup ? p.workgroupInvocations : 0});
+  }
+  return found;
+}
+
 }  // namespace
 
 std::string feature_names(uint32_t features) {
-  constexpr std::pair<Feature, std::string_view> kNames[] = {
-      {kFloat16, "float16"},     {kInt8Dot, "int8_dot"},       {kCooperativeMatrix, "cooperative_matrix"},
-      {kStorage16, "storage16"}, {kStorage8, "storage8"},      {kSmallInt, "small_int"},
-      {kHalfSums, "half_sums"},  {kInt8Matrix, "int8_matrix"}, {kMatrixElements, "matrix_elements"}};
+  constexpr std::pair<Feature, std::string_view> kNames[] = {{kFloat16, "float16"},
+                                                             {kInt8Dot, "int8_dot"},
+                                                             {kCooperativeMatrix, "cooperative_matrix"},
+                                                             {kStorage16, "storage16"},
+                                                             {kStorage8, "storage8"},
+                                                             {kSmallInt, "small_int"},
+                                                             {kHalfSums, "half_sums"},
+                                                             {kInt8Matrix, "int8_matrix"},
+                                                             {kMatrixElements, "matrix_elements"},
+                                                             {kFlexibleMatrix, "flexible_matrix"},
+                                                             {kTensorMatrix, "tensor_matrix"}};
   std::string names;
   for (const auto& [bit, name] : kNames)
     if (features & bit) names += (names.empty() ? "" : ", ") + std::string(name);
@@ -55,14 +84,26 @@ Caps read_caps(const PhysicalDevice& device, uint32_t queue_family, uint32_t dis
     caps.features |= kCooperativeMatrix;
   if (!caps.half_matrix_shapes.empty()) caps.features |= kHalfSums;
   if (!caps.int8_matrix_shapes.empty()) caps.features |= kInt8Matrix;
-  if (device.cooperative_matrix2.cooperativeMatrixPerElementOperations) caps.features |= kMatrixElements;
+  const VkPhysicalDeviceCooperativeMatrix2FeaturesNV& matrix2 = device.cooperative_matrix2;
+  if (matrix2.cooperativeMatrixPerElementOperations) caps.features |= kMatrixElements;
+  if (matrix2.cooperativeMatrixFlexibleDimensions) caps.features |= kFlexibleMatrix;
+  if (matrix2.cooperativeMatrixFlexibleDimensions && matrix2.cooperativeMatrixWorkgroupScope &&
+      matrix2.cooperativeMatrixTensorAddressing && matrix2.cooperativeMatrixBlockLoads)
+    caps.features |= kTensorMatrix;
   caps.features &= ~disabled_features;
   if (!caps.has(kFloat16)) caps.features &= ~uint32_t{kCooperativeMatrix};
   if (!caps.has(kCooperativeMatrix)) caps.features &= ~uint32_t{kHalfSums | kInt8Matrix | kMatrixElements};
   if (!caps.has(kSmallInt)) caps.features &= ~uint32_t{kInt8Matrix};
+  if (!caps.has(kMatrixElements)) caps.features &= ~uint32_t{kFlexibleMatrix | kTensorMatrix};
   if (!caps.has(kCooperativeMatrix)) caps.cooperative_matrix_shapes.clear();
   if (!caps.has(kHalfSums)) caps.half_matrix_shapes.clear();
   if (!caps.has(kInt8Matrix)) caps.int8_matrix_shapes.clear();
+  caps.flexible_matrices = flexible_matrices(device, caps.features);
+  caps.features &= ~uint32_t{kFlexibleMatrix | kTensorMatrix};
+  for (const FlexibleMatrix& m : caps.flexible_matrices)
+    caps.features |= m.invocations > 0 ? kTensorMatrix : kFlexibleMatrix;
+  caps.max_matrix_dimension = device.matrix2.cooperativeMatrixFlexibleDimensionsMaxDimension;
+  caps.matrix_shared_memory = device.matrix2.cooperativeMatrixWorkgroupScopeReservedSharedMemory;
   caps.int8_dot_accelerated = caps.has(kInt8Dot) && device.v13.integerDotProduct4x8BitPackedSignedAccelerated;
 
   caps.subgroup_size = device.v11.subgroupSize;

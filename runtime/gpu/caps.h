@@ -14,6 +14,12 @@ struct CooperativeMatrixShape {
   uint32_t m = 0, n = 0, k = 0;  // at subgroup scope
 };
 
+// Matrices of VK_NV_cooperative_matrix2 may have any multiple of these as their dimensions.
+struct FlexibleMatrix {
+  uint32_t m = 0, n = 0, k = 0;
+  uint32_t invocations = 0;  // of the workgroup that shares a matrix; 0: a matrix is a subgroup's
+};
+
 struct Caps {
   DeviceInfo info;
   uint32_t features = 0;            // bits of Feature
@@ -40,6 +46,9 @@ struct Caps {
   // Of a driver that runs lanes as elements of CPU vectors: that values are the same in all lanes is seen within loops too.
   bool uniform_loops = false;
   std::vector<CooperativeMatrixShape> cooperative_matrix_shapes, half_matrix_shapes, int8_matrix_shapes;
+  std::vector<FlexibleMatrix> flexible_matrices;  // fp16 operands, fp32 sums; those of the features' bits
+  uint32_t max_matrix_dimension = 0;              // of flexible ones
+  uint32_t matrix_shared_memory = 0;              // bytes that the driver takes where matrices are a workgroup's
 
   bool has(uint32_t required) const { return (features & required) == required; }
   bool is_cpu() const { return info.type == DeviceType::kCpu; }

@@ -5,6 +5,7 @@
 #include "gpu/device_state.h"
 #include "gpu/error.h"
 #include "gpu/physical_device.h"
+#include "gpu/prove_matrices.h"
 #include "gpu/read_caps.h"
 #include "gpu/requirements.h"
 
@@ -42,12 +43,25 @@ Result<std::shared_ptr<Device>> Device::open(std::shared_ptr<Instance> instance,
     device->fn_.vkGetDeviceQueue(device->handle_, *transfer, 0, &device->state_->transfer_queue);
   }
   LAHAR_TRY(device->prepare(physical, options));
+  if (device->caps_.has(kTensorMatrix)) {
+    const Result<bool> right = tensor_matrices_are_right(*device, options);
+    if (!right.ok()) {  // the device is lost: another one, which leaves it alone
+      device->log().warning("tensor loads are not used: " + right.error().message);
+      options.disabled_features |= kTensorMatrix;
+      return open(device->instance_, options);
+    }
+    if (!*right) {
+      device->caps_.features &= ~uint32_t{kTensorMatrix};
+      std::erase_if(device->caps_.flexible_matrices, [](const FlexibleMatrix& m) { return m.invocations > 0; });
+    }
+  }
   return device;
 }
 
 Result<std::shared_ptr<Device>> Device::import(std::shared_ptr<Instance> instance, const ImportedDevice& imported,
                                                DeviceOptions options) {
   LAHAR_TRY(requirements(*instance, imported.physical_device));
+  options.disabled_features |= kTensorMatrix;  // their proof might cost the application its device
   const InstanceTable& ifn = instance->state_->fn;
   const PhysicalDevice physical(ifn, imported.physical_device);
   const size_t families = physical.queue_families.size();
@@ -76,7 +90,7 @@ Result<std::unique_ptr<DeviceRequirements>> Device::requirements(const Instance&
   const DeviceInfo info = describe(physical);
   if (!info.refusal.empty()) return Error{ErrorCode::kUnsupported, info.name + " " + info.refusal};
   const uint32_t family = *physical.compute_family();
-  auto required = std::make_unique<DeviceRequirements>(physical, read_caps(physical, family, 0));
+  auto required = std::make_unique<DeviceRequirements>(physical, read_caps(physical, family, kTensorMatrix));
   required->queue_family = family;
   return required;
 }

@@ -17,6 +17,9 @@ enum Feature : uint32_t {
   kHalfSums = 1u << 6,           // cooperative matrices with fp16 x fp16 -> fp16 too
   kInt8Matrix = 1u << 7,         // and with int8 x int8 -> int32 at subgroup scope, and kSmallInt
   kMatrixElements = 1u << 8,     // VK_NV_cooperative_matrix2's operations on single elements, and kCooperativeMatrix
+  kFlexibleMatrix = 1u << 9,     // its matrices of flexible dimensions, of a subgroup, and kMatrixElements
+  kTensorMatrix = 1u << 10,      // the same of a workgroup, with tensor loads that decode. Only where a proof went well
+                                 // when the device was opened (gpu/prove_matrices.h)
 };
 
 // "float16, storage16", as kernels.json spells them; empty for none.

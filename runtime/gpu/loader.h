@@ -31,12 +31,13 @@ struct InstanceTable {
   X(vkGetPhysicalDeviceQueueFamilyProperties) \
   X(vkCreateDevice)                           \
   X(vkGetDeviceProcAddr)
-#define LAHAR_INSTANCE_EXTENSION_FUNCTIONS(X)          \
-  X(vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR) \
-  X(vkCreateDebugUtilsMessengerEXT)                    \
-  X(vkDestroyDebugUtilsMessengerEXT)                   \
-  X(vkCmdBeginDebugUtilsLabelEXT)                      \
-  X(vkCmdEndDebugUtilsLabelEXT)                        \
+#define LAHAR_INSTANCE_EXTENSION_FUNCTIONS(X)                           \
+  X(vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR)                  \
+  X(vkGetPhysicalDeviceCooperativeMatrixFlexibleDimensionsPropertiesNV) \
+  X(vkCreateDebugUtilsMessengerEXT)                                     \
+  X(vkDestroyDebugUtilsMessengerEXT)                                    \
+  X(vkCmdBeginDebugUtilsLabelEXT)                                       \
+  X(vkCmdEndDebugUtilsLabelEXT)                                         \
   X(vkSetDebugUtilsObjectNameEXT)
 #define X(name) PFN_##name name = nullptr;
   LAHAR_INSTANCE_FUNCTIONS(X)

@@ -94,6 +94,7 @@ PhysicalDevice::PhysicalDevice(const InstanceTable& table, VkPhysicalDevice devi
   v11.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_1_PROPERTIES;
   v12.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_PROPERTIES;
   v13.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_3_PROPERTIES;
+  matrix2.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_2_PROPERTIES_NV;
   f11.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_1_FEATURES;
   f12.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES;
   f13.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_3_FEATURES;
@@ -104,6 +105,7 @@ PhysicalDevice::PhysicalDevice(const InstanceTable& table, VkPhysicalDevice devi
   fn.vkGetPhysicalDeviceProperties(handle, &base.properties);
   if (base.properties.apiVersion < VK_API_VERSION_1_3) return;  // it does not know the structures below
   base.pNext = &v11, v11.pNext = &v12, v12.pNext = &v13;
+  if (has_extension(VK_NV_COOPERATIVE_MATRIX_2_EXTENSION_NAME)) v13.pNext = &matrix2;
   fn.vkGetPhysicalDeviceProperties2(handle, &base);
 
   f10.pNext = &f11, f11.pNext = &f12, f12.pNext = &f13;

@@ -52,6 +52,7 @@ struct PhysicalDevice {
   VkPhysicalDeviceVulkan11Properties v11{};
   VkPhysicalDeviceVulkan12Properties v12{};
   VkPhysicalDeviceVulkan13Properties v13{};
+  VkPhysicalDeviceCooperativeMatrix2PropertiesNV matrix2{};
 
   // Features that the device has.
   VkPhysicalDeviceFeatures2 f10{VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2, nullptr, {}};

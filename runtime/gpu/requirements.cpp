@@ -31,6 +31,10 @@ DeviceRequirements::DeviceRequirements(const PhysicalDevice& device, const Caps&
   if (caps.has(kMatrixElements)) {
     cooperative_matrix2.sType = device.cooperative_matrix2.sType;
     cooperative_matrix2.cooperativeMatrixPerElementOperations = VK_TRUE;
+    cooperative_matrix2.cooperativeMatrixFlexibleDimensions = caps.has(kFlexibleMatrix) || caps.has(kTensorMatrix);
+    cooperative_matrix2.cooperativeMatrixWorkgroupScope = caps.has(kTensorMatrix);
+    cooperative_matrix2.cooperativeMatrixTensorAddressing = caps.has(kTensorMatrix);
+    cooperative_matrix2.cooperativeMatrixBlockLoads = caps.has(kTensorMatrix);
     *tail = &cooperative_matrix2, tail = &cooperative_matrix2.pNext;
     extensions.push_back(VK_NV_COOPERATIVE_MATRIX_2_EXTENSION_NAME);
   }
