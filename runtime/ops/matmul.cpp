@@ -38,6 +38,7 @@ const MatmulPathOps& ops_of(MatmulPath path) {
     case MatmulPath::kLine: return kLineOps;
     case MatmulPath::kLoop: return kLoopOps;
     case MatmulPath::kCoopInt8: return kCoopInt8Ops;
+    case MatmulPath::kCoop2: return kCoop2Ops;
     case MatmulPath::kGemm:
     case MatmulPath::kCount: break;
   }
@@ -56,10 +57,11 @@ std::vector<MatmulForm> forms_of(const gpu::Caps& caps, const MatmulParams& p, M
 // Paths in the order in which a device takes them where nothing was measured.
 std::vector<MatmulPath> preferred_paths(const gpu::Caps& caps, const MatmulParams& p) {
   using enum MatmulPath;
-  // F32 weights were kept as such for their precision; a CPU driver's matrices are slow.
+  // F32 weights were kept as such for their precision; a CPU driver's matrices are slow. kCoop2 comes last: no hardware has
+  // run it yet, so that it is for those who measure.
   if (caps.is_cpu() || p.w->format == quant::WeightFormat::kF32)
-    return {kLoop, kLine, kGemv, kGemm, kCoop, kGemvInt8, kGemmInt8, kCoopInt8};
-  return {kLoop, kLine, kGemv, kCoop, kGemm, kGemvInt8, kGemmInt8, kCoopInt8};
+    return {kLoop, kLine, kGemv, kGemm, kCoop, kGemvInt8, kGemmInt8, kCoopInt8, kCoop2};
+  return {kLoop, kLine, kGemv, kCoop, kGemm, kGemvInt8, kGemmInt8, kCoopInt8, kCoop2};
 }
 
 }  // namespace
@@ -136,6 +138,7 @@ void list_matmul_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>& ou
   list_coop_kernels(caps, out);
   list_int8_kernels(caps, out);
   list_coop_int8_kernels(caps, out);
+  list_coop2_kernels(caps, out);
   list_x_rows_kernels(caps, out);
   list_line_kernels(caps, out);
   list_loop_kernels(caps, out);

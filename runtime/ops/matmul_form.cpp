@@ -5,7 +5,8 @@
 namespace lahar::ops {
 namespace {
 
-constexpr std::string_view kPaths[] = {"gemv", "gemm", "coop", "gemv_int8", "gemm_int8", "line", "loop", "coop_int8"};
+constexpr std::string_view kPaths[] = {"gemv", "gemm", "coop",      "gemv_int8", "gemm_int8",
+                                       "line", "loop", "coop_int8", "coop2"};
 static_assert(std::size(kPaths) == static_cast<size_t>(MatmulPath::kCount));
 
 struct Number {

@@ -27,13 +27,14 @@ struct MatmulPathOps {
   void (*list)(const gpu::Caps& caps, const MatmulParams& p, std::vector<MatmulForm>& out);
   Status (*record)(gpu::Recorder& recorder, const MatmulParams& p, const quant::Layout& shape, const MatmulForm& form);
 };
-extern const MatmulPathOps kGemvOps, kGemvInt8Ops, kGemmOps, kCoopOps, kGemmInt8Ops, kLoopOps, kCoopInt8Ops;
+extern const MatmulPathOps kGemvOps, kGemvInt8Ops, kGemmOps, kCoopOps, kGemmInt8Ops, kLoopOps, kCoopInt8Ops, kCoop2Ops;
 const MatmulPathOps& matmul_path_ops(MatmulPath path);
 void list_gemv_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>& out);
 void list_tile_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>& out);
 void list_loop_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>& out);
 void list_coop_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>& out);
 void list_coop_int8_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>& out);
+void list_coop2_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>& out);
 void list_int8_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>& out);
 
 constexpr uint32_t kGemvRows = 16;  // of x

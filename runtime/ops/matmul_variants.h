@@ -20,6 +20,8 @@ enum class MatmulPath : uint8_t {
   kLine,      // straight-line code over CPU vectors; any number of rows of x
   kLoop,      // loops over CPU vectors, for drivers that keep uniform values in loops; any number of rows of x
   kCoopInt8,  // cooperative matrices, int8 operands, for formats with a scale per 32 columns; as kGemmInt8
+  kCoop2,     // matrices of a workgroup that decode weights as they load them; any number of rows of x, Precision::kDefault
+              // alone
   kCount,
 };
 
@@ -30,7 +32,7 @@ struct MatmulForm {
   uint32_t x_rows = 0;           // of x for the same
   uint32_t x_step = 0;           // of x that are taken or left together, by how many are in use
   uint32_t subgroup = 0;         // invocations of a subgroup
-  uint32_t teams = 0;            // groups of rows in a workgroup
+  uint32_t teams = 0;            // groups of rows in a workgroup (gemv) or subgroups that share its matrices (coop2)
   uint32_t split = 0;            // parts of the columns, one for each subgroup of a team (gemv) or one each (line)
   uint32_t tile_m = 0;           // rows of W for each workgroup
   uint32_t tile_n = 0;           // rows of x for the same
@@ -40,7 +42,7 @@ struct MatmulForm {
   uint32_t m = 0, n = 0, k = 0;  // shape of the device's matrices
   uint32_t half_sums = 0;        // 1: matrices are summed up in fp16
   uint32_t half_rows = 0;        // 1: x is converted to fp16 rows first, in x_scratch
-  uint32_t elements = 0;         // 1: results go straight from the matrices to memory
+  uint32_t elements = 0;  // 1: results go straight from the matrices to memory; coop2: a subgroup without tensor loads
   bool operator==(const MatmulForm&) const = default;
 };
 // "gemv rows 2 x_rows 4 subgroup 32 teams 4": the path, then what is not 0.

@@ -45,6 +45,14 @@ std::string shapes(const std::vector<gpu::CooperativeMatrixShape>& all) {
   return text.empty() ? "none" : text;
 }
 
+std::string multiples(const std::vector<gpu::FlexibleMatrix>& all) {
+  std::string text;
+  for (const gpu::FlexibleMatrix& m : all)
+    text += (text.empty() ? "" : ", ") + std::to_string(m.m) + "x" + std::to_string(m.n) + "x" + std::to_string(m.k) +
+            (m.invocations == 0 ? " of a subgroup" : " of " + std::to_string(m.invocations) + " invocations");
+  return text.empty() ? "none" : text;
+}
+
 ReportSection device_section(const gpu::Caps& c) {
   const gpu::DeviceInfo& d = c.info;
   return {"Device",
@@ -80,6 +88,7 @@ ReportSection features_section(const gpu::Caps& c) {
            {"matrices, fp16 to fp32", shapes(c.cooperative_matrix_shapes)},
            {"matrices, fp16 to fp16", shapes(c.half_matrix_shapes)},
            {"matrices, int8 to int32", shapes(c.int8_matrix_shapes)},
+           {"matrices, multiples of", multiples(c.flexible_matrices)},
            {"pipeline statistics", yes_no(c.executable_statistics)}}};
 }
 

@@ -178,6 +178,7 @@ class Matmul : public GpuTest {
     if (form.half_sums != 0) return 3 * 8192 + 8192.0 * (cols / form.k + 1);
     switch (form.path) {
       case MatmulPath::kCoop:
+      case MatmulPath::kCoop2:
         return 3 * 8192;  // both operands are rounded to fp16, 2^13 times as coarse as fp32
       // x is rounded to a 254th of the largest of 32, which are evenly spread: 2^16.
       case MatmulPath::kCoopInt8:
@@ -209,7 +210,7 @@ class Matmul : public GpuTest {
   }
 
   static bool on_matrices(const MatmulForm& form) {
-    return form.path == MatmulPath::kCoop || form.path == MatmulPath::kCoopInt8;
+    return form.path == MatmulPath::kCoop || form.path == MatmulPath::kCoopInt8 || form.path == MatmulPath::kCoop2;
   }
 
   // A width that the format can have, near `cols`.
@@ -468,6 +469,64 @@ TEST_F(Matmul, MatricesOfInt8) {
   EXPECT_EQ(form_of({.format = WeightFormat::kI8, .cols = 96, .group = 48}).path, MatmulPath::kCount);
   const Case exact{.format = WeightFormat::kQ8_0, .cols = 96, .precision = ops::Precision::kF32};
   EXPECT_EQ(form_of(exact).path, MatmulPath::kCount);
+}
+
+// The kernel of tensor loads with these replaced by operations on single elements, which more devices have: its decoder of
+// every format, its tails and its options.
+TEST_F(Matmul, MatricesThatDecode) {
+  const gpu::Caps& caps = device().caps();
+  if (!caps.has(gpu::kFlexibleMatrix)) GTEST_SKIP() << "needs cooperative matrices of flexible dimensions";
+  const MatmulForm form{.path = MatmulPath::kCoop2,
+                        .subgroup = caps.subgroup_size,
+                        .teams = 1,
+                        .tile_m = 16,
+                        .tile_n = 16,
+                        .depth = 16,
+                        .half_rows = 1,
+                        .elements = 1};
+  for (const auto& [format, cols, group] : {std::tuple{WeightFormat::kF16, 45u, 0u},
+                                            {WeightFormat::kQ8_0, 96u, 0u},
+                                            {WeightFormat::kQ4_0, 160u, 0u},
+                                            {WeightFormat::kQ4_K, 512u, 0u},
+                                            {WeightFormat::kQ6_K, 512u, 0u},
+                                            {WeightFormat::kMXFP4, 160u, 0u},
+                                            {WeightFormat::kI4, 160u, 0u},
+                                            {WeightFormat::kI4, 192u, 96u}}) {
+    check({.format = format, .rows = 37, .cols = cols, .bucket = 21, .used = 19, .group = group}, form);
+    if (HasFailure()) return;
+  }
+  const auto with = [&](auto&& change) {
+    Case c{.format = WeightFormat::kQ4_K, .rows = 50, .cols = 256, .bucket = 5, .used = 3, .bias = true};
+    change(c);
+    check(c, form);
+  };
+  with([](Case& c) { c.residual = true, c.residual_scale = 0.22f; });
+  with([](Case& c) { c.gather = true, c.softcap = 2, c.scale = 0.5f; });
+  with([](Case& c) { c.glu = Activation::kSilu; });
+  with([](Case& c) { c.used = 0; });
+  with([](Case& c) { c.rows = 1, c.x_range = 3e6f; });
+
+  const auto can = [&](Case c, MatmulForm f) { return ops::can_matmul(caps, Rig(device(), c).params(), f); };
+  const Case plain{.format = WeightFormat::kQ8_0, .rows = 37, .cols = 96, .bucket = 3, .used = 3};
+  EXPECT_TRUE(can(plain, form));
+  EXPECT_FALSE(can({.format = WeightFormat::kQ5_K, .cols = 256}, form));
+  EXPECT_FALSE(can({.format = WeightFormat::kQ8_0, .cols = 96, .precision = ops::Precision::kF32}, form));
+  EXPECT_FALSE(can({.format = WeightFormat::kQ8_0, .cols = 96, .residual = true, .in_place = true}, form));
+  for (uint32_t MatmulForm::*number : {&MatmulForm::tile_m, &MatmulForm::tile_n, &MatmulForm::depth, &MatmulForm::subgroup,
+                                       &MatmulForm::teams, &MatmulForm::half_rows})
+    for (const uint32_t value : {0u, 7u, 512u}) {
+      MatmulForm other = form;
+      other.*number = value;
+      EXPECT_FALSE(can(plain, other)) << to_string(other);
+    }
+}
+
+// It is for those who measure.
+TEST_F(Matmul, TensorLoadsAreNoDefault) {
+  for (const uint32_t bucket : {1u, 40u, 512u}) {
+    const Case c{.format = WeightFormat::kQ4_K, .rows = 137, .cols = 512, .bucket = bucket, .used = bucket};
+    EXPECT_NE(ops::default_form(device().caps(), Rig(device(), c).params()).path, MatmulPath::kCoop2);
+  }
 }
 
 TEST_F(Matmul, FormsAsText) {
