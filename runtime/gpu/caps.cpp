@@ -37,8 +37,8 @@ std::vector<FlexibleMatrix> flexible_matrices(const PhysicalDevice& device, uint
   all.resize(n);
   for (const VkCooperativeMatrixFlexibleDimensionsPropertiesNV& p : all) {
     const bool subgroup = p.scope == VK_SCOPE_SUBGROUP_KHR && (features & kFlexibleMatrix) != 0;
-    const bool workgroup =
-        p.scope == VK_SCOPE_WORKGROUP_KHR && (features & kTensorMatrix) != 0 && p.workgroupInvocations > 0;
+    const bool workgroup = p.scope == VK_SCOPE_WORKGROUP_KHR && (features & kTensorMatrix) != 0 &&
+                           p.workgroupInvocations > 0 && p.workgroupInvocations <= 256;
     if ((subgroup || workgroup) && p.AType == VK_COMPONENT_TYPE_FLOAT16_KHR && p.BType == VK_COMPONENT_TYPE_FLOAT16_KHR &&
         p.CType == VK_COMPONENT_TYPE_FLOAT32_KHR && p.ResultType == VK_COMPONENT_TYPE_FLOAT32_KHR &&
         !p.saturatingAccumulation)

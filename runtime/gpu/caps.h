@@ -46,9 +46,10 @@ struct Caps {
   // Of a driver that runs lanes as elements of CPU vectors: that values are the same in all lanes is seen within loops too.
   bool uniform_loops = false;
   std::vector<CooperativeMatrixShape> cooperative_matrix_shapes, half_matrix_shapes, int8_matrix_shapes;
-  std::vector<FlexibleMatrix> flexible_matrices;  // fp16 operands, fp32 sums; those of the features' bits
-  uint32_t max_matrix_dimension = 0;              // of flexible ones
-  uint32_t matrix_shared_memory = 0;              // bytes that the driver takes where matrices are a workgroup's
+  // fp16 operands with fp32 sums, workgroups of at most 256; those of the features' bits.
+  std::vector<FlexibleMatrix> flexible_matrices;
+  uint32_t max_matrix_dimension = 0;  // of flexible ones
+  uint32_t matrix_shared_memory = 0;  // bytes that the driver takes where matrices are a workgroup's
 
   bool has(uint32_t required) const { return (features & required) == required; }
   bool is_cpu() const { return info.type == DeviceType::kCpu; }

@@ -45,14 +45,12 @@ Result<std::shared_ptr<Device>> Device::open(std::shared_ptr<Instance> instance,
   LAHAR_TRY(device->prepare(physical, options));
   if (device->caps_.has(kTensorMatrix)) {
     const Result<bool> right = tensor_matrices_are_right(*device, options);
-    if (!right.ok()) {  // the device is lost: another one, which leaves it alone
-      device->log().warning("tensor loads are not used: " + right.error().message);
+    if (!right.ok()) device->log().warning("tensor loads are not used: " + right.error().message);
+    if (!right.ok() || !*right) {
+      // This device may be lost, and its kernels hold one that did not compile: another one, which never heard of tensor
+      // loads.
       options.disabled_features |= kTensorMatrix;
       return open(device->instance_, options);
-    }
-    if (!*right) {
-      device->caps_.features &= ~uint32_t{kTensorMatrix};
-      std::erase_if(device->caps_.flexible_matrices, [](const FlexibleMatrix& m) { return m.invocations > 0; });
     }
   }
   return device;

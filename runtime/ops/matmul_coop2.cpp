@@ -72,12 +72,14 @@ void list(const gpu::Caps& caps, const MatmulParams& p, std::vector<MatmulForm>&
                      .depth = depth,
                      .half_rows = 1});
     };
-    const uint32_t bucket = p.step.bucket, narrow = bucket <= 16 ? 16 : bucket <= 32 ? 32 : 64;
-    for (const uint32_t depth : {32u, 64u}) {
-      add(64, narrow, depth);
-      if (bucket > 32) add(128, 64, depth);
-      if (bucket > 64) add(128, 128, depth), add(128, 256, depth);
-    }
+    const uint32_t bucket = p.step.bucket;
+    add(64, bucket <= 16 ? 16 : bucket <= 32 ? 32 : 64, 32);
+    if (bucket > 32) add(128, 64, 32);
+    if (bucket > 64) add(128, 128, 32), add(128, 256, 32);
+    if (out.empty()) continue;
+    MatmulForm deeper = out.back();
+    deeper.depth = 64;
+    out.push_back(deeper);
   }
 }
 

@@ -1,9 +1,10 @@
-// y = W x on matrices of VK_NV_cooperative_matrix2: the fp32 sums of TILE_M rows of W and TILE_N rows of x are one matrix of the whole
-// workgroup. Loads decode the weights to fp16 in flight (matmul/coop2_load.glsl); x is given as fp16 rows (params_x_rows.h). Tails: loads
-// give 0 past the last row of W, row of x in use and column, the store drops what lies there. finish_sum() may run twice for an element,
-// so it stores nothing: y may be the residual's memory. Moves the matrix once for TILE_N rows of x.
-// NO HARDWARE HAS RUN IT YET: it is used only where it gave the right result when the device was opened (gpu/prove_matrices.h), and then
-// only once `lahar tune` has checked and timed it. STAND_IN, which tests run, is the same on matrices of a subgroup without tensor loads.
+// y = W x on matrices of VK_NV_cooperative_matrix2: the fp32 sums of TILE_M rows of W and TILE_N rows of x are one matrix of a
+// workgroup. Loads decode the weights to fp16 in flight (matmul/coop2_load.glsl); x is given as fp16 rows (params_x_rows.h). Tails:
+// loads give 0 past the last row of W, row of x in use and column, the store drops what lies there. finish_sum() may run twice for
+// an element, so it stores nothing: y may be the residual's memory. Moves the matrix once for TILE_N rows of x.
+// NO HARDWARE HAS RUN IT YET: it is on only where it gave the right result when the device was opened (gpu/prove_matrices.h),
+// and taken only where `lahar tune` has checked and timed it. STAND_IN, which tests run, is the same on matrices of a subgroup,
+// with operations on single elements instead of tensor loads and stores.
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_shader_explicit_arithmetic_types_float16 : require
