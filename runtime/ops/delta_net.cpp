@@ -1,5 +1,7 @@
 #include "ops/delta_net.h"
 
+#include <optional>
+
 #include "ops/catalogue.h"
 #include "ops/recurrence_form.h"
 #include "ops/state_helpers.h"
@@ -30,37 +32,59 @@ Status check(const DeltaNetParams& p, const gpu::Caps& caps) {
   return check_state(p.label, p.state, p.state_offset, delta_net_state_bytes(p.value_heads, p.key_dim, p.value_dim));
 }
 
-// How the rows of a state are shared out for chunks (shaders/linear_attention/delta_chunks.comp).
+// How a run's chunks are taken: by delta_chunks.comp on CPUs, a row of the state a vector element, else by delta_tiles.comp.
 struct ChunkForm {
-  uint32_t lanes, parts, rows, groups, chunk, size;
-  uint64_t head_bytes() const { return 8ull * chunk * chunk + 16ull * chunk + 16; }
+  uint32_t chunk = 0, rows4 = 0, share = 0, step = 0, lanes = 0;
+  uint64_t head_bytes() const { return 8ull * chunk * chunk + 16ull * chunk; }
   uint32_t chunks(uint32_t tokens, uint32_t runs) const { return ceil_div(tokens, chunk) + runs - 1; }
+  uint32_t rows() const { return rows4 > 0 ? 4 * rows4 : lanes; }  // of the state, a workgroup
 };
 
-uint32_t chunk_of(const gpu::Caps& caps) { return few_registers(caps) || caps.is_cpu() ? 8 : 16; }
+uint32_t chunk_of(const gpu::Caps& caps) { return caps.is_cpu() ? 8 : 16; }
 
-ChunkForm chunk_form(const gpu::Caps& caps, uint32_t key_dim, uint32_t value_dim) {
+uint32_t chunk_subgroup(const gpu::Caps& caps) {
+  return few_registers(caps) ? caps.min_subgroup_size : std::clamp(32u, caps.min_subgroup_size, caps.max_subgroup_size);
+}
+
+uint64_t shared_bytes(const ChunkForm& f, uint32_t key4) {
+  const uint32_t state = f.rows4 * (4 * key4 + 1), keys = 2 * f.chunk * (key4 | 1);
+  return 16ull * (state + keys + f.chunk * f.chunk / 2 + 2 * f.chunk * f.rows4);
+}
+
+// None where the chunks of a head this wide do not fit into shared memory.
+std::optional<ChunkForm> chunk_form(const gpu::Caps& caps, uint32_t key_dim, uint32_t value_dim) {
   const uint32_t key4 = key_dim / 4;
-  ChunkForm f{.chunk = chunk_of(caps), .size = narrow_subgroup(caps)};
-  // On a CPU a row a vector element: what all rows read is loaded once for all of them, and no sums cross elements.
-  f.lanes = caps.is_cpu() ? 1 : std::min({power_of_two_at_least(key4), f.size, 8u});
-  f.parts = ceil_div(key4, f.lanes);
-  f.rows = caps.is_cpu() || few_registers(caps) ? 1 : std::clamp(8 / f.parts, 1u, 2u);
-  f.groups = subgroups_of(caps, f.size, ceil_div(value_dim, f.rows) * f.lanes, 64) * (f.size / f.lanes);
+  ChunkForm f{.chunk = chunk_of(caps)};
+  if (caps.is_cpu()) {
+    f.lanes = subgroups_of(caps, caps.subgroup_size, value_dim, 64) * caps.subgroup_size;
+    return f;
+  }
+  // More rows read keys less often, but two workgroups should fit where there are 96 KiB.
+  const uint64_t room = std::min<uint64_t>(caps.max_shared_memory, 40 << 10);
+  f.rows4 = std::min(8u, power_of_two_at_least(value_dim) / 4);
+  while (f.rows4 > 1 && shared_bytes(f, key4) > room) f.rows4 /= 2;
+  if (f.rows4 * 4 < std::min(16u, value_dim) || shared_bytes(f, key4) > room) return std::nullopt;
+  f.lanes = std::max(f.chunk * f.rows4, 64u);
+  f.share = f.rows4 < 2 ? 1 : 2;
+  f.step = few_registers(caps) || key4 % 2 != 0 ? 1 : 2;
   return f;
 }
 
-gpu::KernelDesc describe_chunks(const ChunkForm& f, uint32_t key_dim) {
-  return {.shader = gpu::ShaderId::delta_chunks,
-          .constants = {f.groups * f.lanes, 1, 1, {key_dim / 4, f.lanes, f.parts, f.rows, f.groups, f.chunk}},
-          .subgroup_size = f.size};
+gpu::KernelDesc describe_chunks(const gpu::Caps& caps, const ChunkForm& f, uint32_t key_dim) {
+  if (caps.is_cpu())
+    return {.shader = gpu::ShaderId::delta_chunks,
+            .constants = {f.lanes, 1, 1, {key_dim / 4, f.chunk}},
+            .subgroup_size = caps.subgroup_size};
+  return {.shader = gpu::ShaderId::delta_tiles,
+          .constants = {f.lanes, 1, 1, {key_dim / 4, f.chunk, f.rows4, f.share, f.step}},
+          .subgroup_size = chunk_subgroup(caps)};
 }
 
 gpu::KernelDesc describe_pairs(const gpu::Caps& caps, const ChunkForm& f, uint32_t key_dim) {
-  const uint32_t lanes = subgroups_for(caps, f.chunk * f.chunk / 4) * caps.subgroup_size;
+  const uint32_t size = narrow_subgroup(caps), lanes = subgroups_of(caps, size, f.chunk * f.chunk / 4, 256) * size;
   return {.shader = gpu::ShaderId::delta_pairs,
-          .constants = {lanes, 1, 1, {key_dim / 4, f.chunk}},
-          .subgroup_size = caps.subgroup_size};
+          .constants = {lanes, 1, 1, {key_dim / 4, f.chunk, std::max(lanes / f.chunk, 1u)}},
+          .subgroup_size = size};
 }
 
 // Steps of fewer rows have too few tokens a run.
@@ -98,9 +122,11 @@ class Scan {
              Ranges{qkv_, beta_, alpha_, p_.decay, p_.bias, p_.state.range, p_.step.state}, Ranges{y_, p_.state.range});
   }
 
-  // False where there is not enough scratch memory.
+  // False where there is not enough scratch or shared memory.
   bool in_chunks() const {
-    const ChunkForm form = chunk_form(caps(), p_.key_dim, p_.value_dim);
+    const std::optional<ChunkForm> fits = chunk_form(caps(), p_.key_dim, p_.value_dim);
+    if (!fits) return false;
+    const ChunkForm& form = *fits;
     const uint32_t runs = std::min(p_.step.bucket, p_.step.max_runs), chunks = form.chunks(p_.step.bucket, runs);
     const uint64_t bytes = chunks * form.head_bytes() * p_.value_heads;
     if (!p_.scratch || p_.scratch.address() % 16 != 0 || p_.scratch.size < bytes) return false;
@@ -131,8 +157,8 @@ class Scan {
                                          .qkv_stride = p_.qkv.stride,
                                          .y_stride = p_.y.stride,
                                          .chunks = chunks};
-    dispatch(describe_chunks(form, p_.key_dim), gpu::push_bytes(second),
-             {ceil_div(p_.value_dim, form.rows * form.groups), p_.value_heads, runs},
+    dispatch(describe_chunks(caps(), form, p_.key_dim), gpu::push_bytes(second),
+             {ceil_div(p_.value_dim, form.rows()), p_.value_heads, runs},
              Ranges{qkv_, pairs, p_.state.range, p_.step.state}, Ranges{y_, p_.state.range});
     return true;
   }
@@ -160,7 +186,7 @@ uint64_t delta_net_state_bytes(uint32_t value_heads, uint32_t key_dim, uint32_t 
   return uint64_t{value_heads} * key_dim * value_dim * sizeof(float);
 }
 
-bool delta_net_prefers_chunks(const gpu::Caps& caps) { return caps.is_cpu(); }
+bool delta_net_prefers_chunks(const gpu::Caps& caps) { return caps.subgroup_size > 0; }
 
 uint64_t delta_net_scratch_bytes(const gpu::Caps& caps, uint32_t rows, uint32_t value_heads) {
   if (rows < kChunkedRows) return 0;
@@ -177,11 +203,11 @@ Status delta_net(gpu::Recorder& recorder, const DeltaNetParams& p) {
 
 void list_delta_net_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>& out) {
   for (const uint32_t dim : {64u, 128u, 256u}) {
-    const ChunkForm form = chunk_form(caps, dim, dim);
     out.push_back(describe_recurrence(caps, gpu::ShaderId::delta_net, recurrence_form(caps, dim, dim, kStaged), dim));
-    if (!delta_net_prefers_chunks(caps)) continue;
-    out.push_back(describe_pairs(caps, form, dim));
-    out.push_back(describe_chunks(form, dim));
+    const std::optional<ChunkForm> form = chunk_form(caps, dim, dim);
+    if (!form || !delta_net_prefers_chunks(caps)) continue;
+    out.push_back(describe_pairs(caps, *form, dim));
+    out.push_back(describe_chunks(caps, *form, dim));
   }
 }
 

@@ -45,10 +45,9 @@ struct DeltaNetPush {
 };
 LAHAR_SHARED_SIZE(DeltaNetPush, 112)
 
-// A chunk of a run's tokens at a time (linear_attention/delta_chunks.comp). For each chunk and value head, `pairs` has
-// [size][size] what a change takes from each later one; [size][size] what it gives to each later y; [size] four coefficients
-// of a token, those of v, of S k, of S q and of its key in the state behind the chunk; and four floats more, the first of
-// them the decay of the whole chunk.
+// A chunk of a run's tokens at a time (linear_attention/delta_tiles.comp). For each chunk and value head, `pairs` has
+// [size][size] what a right side adds to each change of the state behind the chunk; [size][size] what it adds to each y; and
+// [size] four coefficients of a token: those of v, of S k and of S q, and the decay of the whole chunk.
 struct DeltaPairsPush {
   address_t qkv;          // as above
   address_t beta, alpha;  // as above
