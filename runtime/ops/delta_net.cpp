@@ -55,6 +55,7 @@ uint64_t shared_bytes(const ChunkForm& f, uint32_t key4) {
 std::optional<ChunkForm> chunk_form(const gpu::Caps& caps, uint32_t key_dim, uint32_t value_dim) {
   const uint32_t key4 = key_dim / 4;
   ChunkForm f{.chunk = chunk_of(caps)};
+  f.step = few_registers(caps) || key4 % 2 != 0 ? 1 : 2;
   if (caps.is_cpu()) {
     f.lanes = subgroups_of(caps, caps.subgroup_size, value_dim, 64) * caps.subgroup_size;
     return f;
@@ -66,7 +67,6 @@ std::optional<ChunkForm> chunk_form(const gpu::Caps& caps, uint32_t key_dim, uin
   if (f.rows4 * 4 < std::min(16u, value_dim) || shared_bytes(f, key4) > room) return std::nullopt;
   f.lanes = std::max(f.chunk * f.rows4, 64u);
   f.share = f.rows4 < 2 ? 1 : 2;
-  f.step = few_registers(caps) || key4 % 2 != 0 ? 1 : 2;
   return f;
 }
 
@@ -83,7 +83,7 @@ gpu::KernelDesc describe_chunks(const gpu::Caps& caps, const ChunkForm& f, uint3
 gpu::KernelDesc describe_pairs(const gpu::Caps& caps, const ChunkForm& f, uint32_t key_dim) {
   const uint32_t size = narrow_subgroup(caps), lanes = subgroups_of(caps, size, f.chunk * f.chunk / 4, 256) * size;
   return {.shader = gpu::ShaderId::delta_pairs,
-          .constants = {lanes, 1, 1, {key_dim / 4, f.chunk, std::max(lanes / f.chunk, 1u)}},
+          .constants = {lanes, 1, 1, {key_dim / 4, f.chunk, std::max(lanes / f.chunk, 1u), f.step}},
           .subgroup_size = size};
 }
 

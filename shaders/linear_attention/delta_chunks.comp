@@ -25,19 +25,23 @@ void multiply(uint64_t base, uint stride, uint last) {
       sums[t] += dot(state[key4], load_f32x4(base, min(t, last) * stride + 16 * key4));
 }
 
-// Row t of M or N, `at` bytes behind the chunk's pairs, with the right sides.
+// Row t of M or N, `at` bytes behind the chunk's pairs, with the right sides. Bounds that do not depend on t are what drivers
+// unroll.
 float mix(uint64_t pairs, uint at, uint t) {
   float sum = 0;
-  [[unroll]] for (uint four = 0; four <= t; four += 4) {
+  [[unroll]] for (uint four = 0; four < CHUNK; four += 4) {
+    if (four > t) continue;
     const vec4 m = load_f32x4(pairs, at + 4 * four);
-    [[unroll]] for (uint j = four; j < min(four + 4, t + 1); ++j) sum += m[j - four] * right_sides[j];
+    [[unroll]] for (uint j = 0; j < 4; ++j)
+      if (four + j <= t) sum += m[j] * right_sides[four + j];
   }
   return sum;
 }
 
 void advance(uint64_t pairs, uint64_t k, uint last) {
   // From the last token on: what is overwritten is needed by later ones alone.
-  [[unroll]] for (uint t = CHUNK; t-- > 0;) right_sides[t] = mix(pairs, delta_changes_at(t, 0, CHUNK), t);
+  [[unroll]] for (uint n = 1; n <= CHUNK; ++n)
+    right_sides[CHUNK - n] = mix(pairs, delta_changes_at(CHUNK - n, 0, CHUNK), CHUNK - n);
   const float decay = load_f32(pairs, delta_token_at(0, CHUNK) + 12);
   [[unroll]] for (uint key4 = 0; key4 < KEY4; ++key4) {
     state[key4] *= decay;
