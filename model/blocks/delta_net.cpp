@@ -21,8 +21,9 @@ struct Layout {
         mixed(scratch.take(conv_width(d))),
         mid(scratch.take(value_width(d))),
         alpha(scratch.take(d.value_heads)),
-        chunks(scratch.take_bytes(
-            ops::delta_net_prefers_chunks(caps) ? ops::delta_net_scratch_bytes(caps, rows, d.value_heads) : 0)) {}
+        chunks(scratch.take_bytes(ops::delta_net_prefers_chunks(caps, d.key_dim, d.value_dim)
+                                      ? ops::delta_net_scratch_bytes(caps, rows, d.value_heads)
+                                      : 0)) {}
 };
 
 uint64_t scratch_bytes(const gpu::Caps& caps, const ModelSpec&, const LayerSpec& layer, uint32_t rows) {

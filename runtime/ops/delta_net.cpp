@@ -32,9 +32,9 @@ Status check(const DeltaNetParams& p, const gpu::Caps& caps) {
   return check_state(p.label, p.state, p.state_offset, delta_net_state_bytes(p.value_heads, p.key_dim, p.value_dim));
 }
 
-// How a run's chunks are taken: by delta_chunks.comp on CPUs, a row of the state a vector element, else by delta_tiles.comp.
+// How chunks are taken: by delta_chunks.comp on CPUs, where rows of the state are vector elements, else by delta_tiles.comp.
 struct ChunkForm {
-  uint32_t chunk = 0, rows4 = 0, share = 0, step = 0, lanes = 0;
+  uint32_t chunk = 0, rows4 = 0, share = 0, step = 0, lanes = 0;  // constants of the kernels; rows4: none on CPUs
   uint64_t head_bytes() const { return 8ull * chunk * chunk + 16ull * chunk; }
   uint32_t chunks(uint32_t tokens, uint32_t runs) const { return ceil_div(tokens, chunk) + runs - 1; }
   uint32_t rows() const { return rows4 > 0 ? 4 * rows4 : lanes; }  // of the state, a workgroup
@@ -42,6 +42,7 @@ struct ChunkForm {
 
 uint32_t chunk_of(const gpu::Caps& caps) { return caps.is_cpu() ? 8 : 16; }
 
+// Narrow ones share out more registers, and hide each other's latency.
 uint32_t chunk_subgroup(const gpu::Caps& caps) {
   return few_registers(caps) ? caps.min_subgroup_size : std::clamp(32u, caps.min_subgroup_size, caps.max_subgroup_size);
 }
@@ -50,6 +51,12 @@ uint64_t shared_bytes(const ChunkForm& f, uint32_t key4) {
   const uint32_t state = f.rows4 * (4 * key4 + 1), keys = 2 * f.chunk * (key4 | 1);
   return 16ull * (state + keys + f.chunk * f.chunk / 2 + 2 * f.chunk * f.rows4);
 }
+
+// Rows of the state in a workgroup on a GPU. With 32, the compilers' estimates and the real counts of the loops give a
+// workgroup for 256 tokens with heads of 128, pairs included, against token by token, in thousands of cycles: 47 : 66
+// (Navi31), 49 : 84 (Navi21), 42 : 66 (gfx1201), 134 : 151 (Vega20), 105 : 138 (GeForce), 624 : 535 for twice the rows
+// (B580).
+constexpr uint32_t kTileRows = 32;
 
 // None where the chunks of a head this wide do not fit into shared memory.
 std::optional<ChunkForm> chunk_form(const gpu::Caps& caps, uint32_t key_dim, uint32_t value_dim) {
@@ -62,7 +69,7 @@ std::optional<ChunkForm> chunk_form(const gpu::Caps& caps, uint32_t key_dim, uin
   }
   // More rows read keys less often, but two workgroups should fit where there are 96 KiB.
   const uint64_t room = std::min<uint64_t>(caps.max_shared_memory, 40 << 10);
-  f.rows4 = std::min(8u, power_of_two_at_least(value_dim) / 4);
+  f.rows4 = std::min(kTileRows, power_of_two_at_least(value_dim)) / 4;
   while (f.rows4 > 1 && shared_bytes(f, key4) > room) f.rows4 /= 2;
   if (f.rows4 * 4 < std::min(16u, value_dim) || shared_bytes(f, key4) > room) return std::nullopt;
   f.lanes = std::max(f.chunk * f.rows4, 64u);
@@ -158,8 +165,8 @@ class Scan {
                                          .y_stride = p_.y.stride,
                                          .chunks = chunks};
     dispatch(describe_chunks(caps(), form, p_.key_dim), gpu::push_bytes(second),
-             {ceil_div(p_.value_dim, form.rows()), p_.value_heads, runs},
-             Ranges{qkv_, pairs, p_.state.range, p_.step.state}, Ranges{y_, p_.state.range});
+             {ceil_div(p_.value_dim, form.rows()), p_.value_heads, runs}, Ranges{qkv_, pairs, p_.state.range, p_.step.state},
+             Ranges{y_, p_.state.range});
     return true;
   }
 
@@ -186,7 +193,10 @@ uint64_t delta_net_state_bytes(uint32_t value_heads, uint32_t key_dim, uint32_t 
   return uint64_t{value_heads} * key_dim * value_dim * sizeof(float);
 }
 
-bool delta_net_prefers_chunks(const gpu::Caps& caps) { return caps.subgroup_size > 0; }
+bool delta_net_prefers_chunks(const gpu::Caps& caps, uint32_t key_dim, uint32_t value_dim) {
+  const std::optional<ChunkForm> form = chunk_form(caps, key_dim, value_dim);
+  return form && (caps.is_cpu() || form->rows() >= std::min(kTileRows, value_dim));
+}
 
 uint64_t delta_net_scratch_bytes(const gpu::Caps& caps, uint32_t rows, uint32_t value_heads) {
   if (rows < kChunkedRows) return 0;
@@ -205,7 +215,7 @@ void list_delta_net_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>&
   for (const uint32_t dim : {64u, 128u, 256u}) {
     out.push_back(describe_recurrence(caps, gpu::ShaderId::delta_net, recurrence_form(caps, dim, dim, kStaged), dim));
     const std::optional<ChunkForm> form = chunk_form(caps, dim, dim);
-    if (!form || !delta_net_prefers_chunks(caps)) continue;
+    if (!form || !delta_net_prefers_chunks(caps, dim, dim)) continue;
     out.push_back(describe_pairs(caps, *form, dim));
     out.push_back(describe_chunks(caps, *form, dim));
   }

@@ -30,10 +30,9 @@ uint64_t delta_net_state_bytes(uint32_t value_heads, uint32_t key_dim, uint32_t 
 
 // Long runs go in chunks of tokens, whose changes of the state are what solves a triangular system: the state is read and
 // written once a chunk (Yang, Wang, Zhang, Shen, Kim, "Parallelizing Linear Transformers with the Delta Rule", 2024, in the
-// form with the state known).
+// form with the state known). With this much scratch memory they do so where a head's chunks fit into shared memory.
 uint64_t delta_net_scratch_bytes(const gpu::Caps& caps, uint32_t rows, uint32_t value_heads);
-// Chunks are measured to be faster on CPUs; the compilers of GPUs spill registers in them, and none in what goes token by
-// token.
-bool delta_net_prefers_chunks(const gpu::Caps& caps);
+// Chunks are faster, measured on CPUs and estimated by compilers for GPUs, where workgroups have room for enough rows.
+bool delta_net_prefers_chunks(const gpu::Caps& caps, uint32_t key_dim, uint32_t value_dim);
 
 }  // namespace lahar::ops

@@ -162,12 +162,33 @@ TEST_F(DeltaNetTest, ChunksOfRuns) {
   run_case(device(), {.runs = {{1, 0, 1}, {1, 2, 3}}, .spare = 40, .chunked = true});
 }
 
+// Dims with tails in every tile: of a workgroup's rows, of what lanes take at once, of value heads that go together.
 TEST_F(DeltaNetTest, ChunksOfDimsAndHeads) {
   const std::vector<TestRun> runs{{45, 0, 1}, {20, 2, 3}};
   run_case(device(), {.key_heads = 1, .value_heads = 3, .key_dim = 24, .value_dim = 20, .runs = runs, .chunked = true});
   run_case(device(), {.key_heads = 2, .value_heads = 2, .key_dim = 64, .value_dim = 64, .runs = runs, .chunked = true});
   run_case(device(), {.key_heads = 1, .value_heads = 2, .key_dim = 128, .value_dim = 128, .runs = runs, .chunked = true});
   run_case(device(), {.key_heads = 3, .value_heads = 3, .key_dim = 4, .value_dim = 36, .runs = runs, .chunked = true});
+  run_case(device(), {.key_heads = 1, .value_heads = 2, .key_dim = 32, .value_dim = 4, .runs = runs, .chunked = true});
+  for (const bool tiled : {false, true})
+    run_case(
+        device(),
+        {.key_heads = 2, .value_heads = 22, .key_dim = 24, .value_dim = 12, .runs = runs, .tiled = tiled, .chunked = true});
+}
+
+// Runs of prime lengths around those of chunks, one of them without a state before and one without a state behind it.
+TEST_F(DeltaNetTest, ChunksOfPrimeRuns) {
+  const std::vector<TestRun> runs{{17, 0, 1}, {31, params::kNoState, 2}, {7, 3, params::kNoState}, {97, 4, 3}};
+  run_case(device(), {.key_dim = 24, .value_dim = 68, .runs = runs, .spare = 5, .chunked = true});
+  run_case(device(), {.key_dim = 32, .value_dim = 32, .runs = {{127, 2, 2}}, .chunked = true});
+}
+
+// With scratch memory too: of heads that are too wide for the shared memory of a GPU the tokens go one after the other.
+TEST_F(DeltaNetTest, WideHeads) {
+  Rig rig(device(),
+          {.key_heads = 1, .value_heads = 1, .key_dim = 252, .value_dim = 12, .runs = {{35, 0, 1}}, .chunked = true});
+  run(device(), [&](gpu::Recorder& recorder) { return ops::delta_net(recorder, rig.params()); });
+  rig.check();
 }
 
 // Decays from exp(-1000) to 1 beside each other: nothing overflows, and what is left of the state is right.

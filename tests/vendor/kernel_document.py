@@ -23,6 +23,8 @@ What defaults follow from it (runtime/ops):
 - Intel: subgroups of at most 16; the narrowest for GEMV of many rows, for attention and for matrices. Prompts on matrices: 128 lanes share out
   the sums of 32 items; with subgroups of 8 and heads above 64, 256 lanes those of 16.
 - Intel with subgroups of 8, Apple, Adreno 6xx (128 registers a lane): attention holds at most three query heads and one or two keys at a time.
+- Gated DeltaNet in prompts: chunks of 16 tokens where 32 rows of a head's state and the chunk's keys and queries take at most 40 KiB of
+  shared memory (heads of 128; 64 where there are 32 KiB), subgroups of 32, on Intel the narrowest. Else, and for a few tokens, token by token.
 - Products of heads, transposed: as many rows as their sums take 64 registers, 32 on Intel.
 - With these, attention spills for no head size up to 256 on any device, and GEMM nowhere but with integers on devices that emulate their dot product
   (Adreno 6xx, Apple, UHD 630), where such forms are taken only if they measured faster. GEMV spills for IQ3_S on Adreno 6xx and, with integers and 16 rows,
