@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
-"""Judges what `lahar kernels --json` said on each device: check_kernels.py [--accept] SUMMARY.md FOLDER
+"""Judges what `lahar kernels --json` said on each device: check_kernels.py [--accept] [--only KERNEL] SUMMARY.md FOLDER
 
 FOLDER holds DEVICE.json, an array of {name, variant, status, registers, spills, shared_memory, occupancy, estimate} with null where the
 driver gives no number, and DEVICE.err. Wrong is: a pipeline that is not built; in a class of pipelines of a watched kernel
 (kernel_baseline.py) more spilled registers than kernels.csv has for it (none where it has no line; for a device without lines
 GEMV alone is judged), or an occupancy more than a quarter below its.
 The tables go to SUMMARY.md. --accept takes what was found as the new kernels.csv, for the devices that were run, and writes
-docs/kernels.md from all of it. Exit code 1 where something is wrong; with --accept only where a pipeline was not built.
+docs/kernels.md from all of it. Exit code 1 where something is wrong; with --accept only where a pipeline was not built. --only: kernels whose names begin so are all
+that FOLDER has; of the others the baseline stays.
 """
+import argparse
 import json
 import pathlib
 import sys
@@ -22,7 +24,7 @@ FIELDS = {"name", "variant", "status", "registers", "spills", "shared_memory", "
 ALLOWED_OCCUPANCY = 0.75
 
 
-def load(path):
+def load(path, only=""):
     """The kernels of one device, and what is wrong with them."""
     device = path.stem
     try:
@@ -37,7 +39,7 @@ def load(path):
         if kernel["status"] != "ok":
             errors.append(f"{device}: {kernel['name']} {kernel['variant']}: {kernel['status']}")
     for family in WATCHED:
-        if not any(k["name"].startswith(family) for k in kernels):
+        if not only and not any(k["name"].startswith(family) for k in kernels):
             errors.append(f"{device}: no kernel named {family} among {len(kernels)}")
     return kernels, errors
 
@@ -61,14 +63,23 @@ def regressions(lines, baseline):
     return wrong
 
 
+def merged(baseline, lines, devices, only=""):
+    """The baseline with `lines` in place of what these devices had of such kernels."""
+    return {key: line for key, line in baseline.items() if key[0] not in devices or not key[1].startswith(only)} | lines
+
+
 def main():
-    arguments = [a for a in sys.argv[1:] if a != "--accept"]
-    accept = "--accept" in sys.argv
-    summary, folder = map(pathlib.Path, arguments)
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--accept", action="store_true")
+    parser.add_argument("--only", default="")
+    parser.add_argument("summary", type=pathlib.Path)
+    parser.add_argument("folder", type=pathlib.Path)
+    arguments = parser.parse_args()
+    accept, only, summary, folder = arguments.accept, arguments.only, arguments.summary, arguments.folder
     baseline, lines, broken = kernel_baseline.read(), {}, []
     devices = sorted(folder.glob("*.json"))
     for path in devices:
-        kernels, errors = load(path)
+        kernels, errors = load(path, only)
         broken += errors
         found = kernel_baseline.lines_of(path.stem, kernels)
         if any(line.spills is not None or line.registers is not None for line in found.values()):  # some drivers say nothing at all
@@ -80,10 +91,9 @@ def main():
     for line in broken + wrong:
         print(f"wrong: {line}")
     if accept and not broken:
-        run = {path.stem for path in devices}
-        merged = {key: line for key, line in baseline.items() if key[0] not in run} | lines
-        kernel_baseline.write(merged)
-        kernel_document.write(merged, kernel_document.DOCUMENT)
+        accepted = merged(baseline, lines, {path.stem for path in devices}, only)
+        kernel_baseline.write(accepted)
+        kernel_document.write(accepted, kernel_document.DOCUMENT)
         print(f"{kernel_baseline.BASELINE.name} and {kernel_document.DOCUMENT.name} are written")
     if not devices:
         print(f"no result in {folder}")

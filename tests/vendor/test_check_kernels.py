@@ -134,6 +134,14 @@ class Files(unittest.TestCase):
         kernel_baseline.write(lines, path)
         self.assertEqual(kernel_baseline.read(path), lines)
 
+    def test_some_kernels_leave_the_others_lines(self):
+        before = kernel_baseline.lines_of("gpu", DEVICE) | kernel_baseline.lines_of("other", DEVICE)
+        now = kernel_baseline.lines_of("gpu", [pipeline("gemm", "q8_0 256x1x1 0 64")])
+        accepted = check_kernels.merged(before, now, {"gpu"}, "gemm")
+        self.assertEqual(set(before) - set(accepted), {("gpu", "gemm", "q4_0")})
+        self.assertEqual(set(accepted) - set(before), {("gpu", "gemm", "q8_0")})
+        self.assertEqual(set(check_kernels.merged(before, now, {"gpu"})), {key for key in before if key[0] == "other"} | set(now))
+
     def test_the_page(self):
         kernel_document.write(kernel_baseline.lines_of("gpu", DEVICE), self.folder / "page.md", ["something"])
         page = (self.folder / "page.md").read_text()
