@@ -56,6 +56,7 @@ Status record_dense_ffn(const Forward& f, const LayerSpec& layer, const LayerWei
                                     .parts = f.scratch.wide.range,
                                     .counter = f.scratch.counter,
                                     .step = f.step,
+                                    .tuning = f.tuning,
                                     .label = "ffn"};
     if (ops::can_gated_ffn(f.recorder.device().caps(), whole)) return ops::gated_ffn(f.recorder, whole);
   }

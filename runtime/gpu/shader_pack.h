@@ -1,5 +1,5 @@
-// How the library keeps SPIR-V: words as numbers of variable length, seven bits a byte, the least first, compressed by zlib: not
-// much more than a fifth of the space. The build packs (shaders/pack.cpp), Kernel unpacks.
+// How the library keeps SPIR-V: words as numbers of variable length, seven bits a byte, the least first, compressed by zlib:
+// not much more than a fifth of the space. The build packs (shaders/pack.cpp), Kernel unpacks.
 //   packed:       number of bytes when unpacked, 4 of them, the least first; then zlib's stream of the numbers
 //   numbers:      number of words, the header's 5 words, then each instruction
 //   instruction:  opcode << 5 | n, where n is its number of words if below 32, else 0 and the number follows; its operands,

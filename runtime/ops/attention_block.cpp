@@ -32,7 +32,16 @@ std::optional<ShaderId> shader_of(WeightFormat format) {
   }
 }
 
-uint32_t rows_a_turn(WeightFormat format) { return quants_are_bytes(format) ? 4 : 8; }
+uint32_t rows_a_turn(WeightFormat format) { return loop_form(format).rows; }
+
+bool quarantined(const gpu::Caps& caps, const AttentionBlockParams& p) {
+  const Tuning* tuning = p.attention.tuning;
+  if (tuning == nullptr) return false;
+  if (tuning->quarantined(to_string(loop_form(p.qkv->format))) != nullptr) return true;
+  AttentionParams plain = p.attention;
+  plain.tuning = nullptr;
+  return tuning->quarantined(to_string(default_form(caps, plain))) != nullptr;
+}
 
 // Columns that a KV head's part of a row must begin at a multiple of.
 uint32_t granularity(WeightFormat format) {
@@ -104,7 +113,7 @@ bool can_attention_block(const gpu::Caps& caps, const AttentionBlockParams& p) {
   return folds_rope(caps, a, {.path = AttentionPath::kLoop}) && group_of(a) <= kMostGroup && dim <= kMostHeadDim &&
          dim % rows_a_turn(p.qkv->format) == 0 && group_of(a) * dim % granularity(p.qkv->format) == 0 &&
          p.parts.size >= uint64_t{a.kv.kv_heads} * p.out->rows * sizeof(float) && p.counter.size >= sizeof(uint32_t) &&
-         is_even(p);
+         is_even(p) && !quarantined(caps, p);
 }
 
 params::AttentionBlock attention_block_contents(const AttentionBlockParams& p) {

@@ -23,8 +23,8 @@ struct AttentionBlockParams {
   gpu::BufferRange counter;          // uint32; 0 beforehand, and 0 again
   gpu::BufferRange block;            // attention_block_contents(), uploaded
 };
-// False where the device, the formats or the sizes rule it out: matmul() and attention() compute the parts then. `block`
-// need not be there.
+// False where the device, the formats or the sizes rule it out, or the parts' forms of the same code are in quarantine
+// (attention.tuning): matmul() and attention() compute the parts then. `block` need not be there.
 bool can_attention_block(const gpu::Caps& caps, const AttentionBlockParams& params);
 // Needs no step, and of attention no KV pool: what stays the same from step to step.
 params::AttentionBlock attention_block_contents(const AttentionBlockParams& params);

@@ -33,7 +33,7 @@ uint32_t share_count(const gpu::Caps& caps, WeightFormat format, uint32_t width)
 
 gpu::KernelDesc describe(const gpu::Caps& caps, ShaderId shader, const quant::Matrix& gate_up, uint32_t flags,
                          Activation activation) {
-  const uint32_t lanes = caps.subgroup_size, rows = quants_are_bytes(gate_up.format) ? 4 : 8;
+  const uint32_t lanes = caps.subgroup_size, rows = loop_form(gate_up.format).rows;
   return {.shader = shader,
           .constants = {lanes, 1, 1, {lanes, rows, gate_up.cols, flags, static_cast<uint32_t>(activation)}},
           .subgroup_size = lanes};
@@ -67,6 +67,7 @@ bool can_gated_ffn(const gpu::Caps& caps, const GatedFfnParams& p) {
   if (p.step.bucket != 1 || !shader || p.down->format != p.gate_up->format || !can_loop_over(caps, *shader)) return false;
   const uint32_t width = p.down->cols, columns = block_columns(p.down->format, caps.subgroup_size), blocks = width / columns;
   if (width == 0 || width % columns != 0) return false;
+  if (p.tuning != nullptr && p.tuning->quarantined(to_string(loop_form(p.down->format))) != nullptr) return false;
   // No thread waits for longer than a quarter of the time.
   const uint32_t threads = std::min(cpu_threads(), kMostShares);
   return cpu_threads() <= kMostShares && 4 * ceil_div(blocks, threads) * threads <= 5 * blocks &&

@@ -19,10 +19,11 @@ struct GatedFfnParams {
   gpu::BufferRange parts;            // gated_ffn_parts_bytes() bytes, written
   gpu::BufferRange counter;          // uint32; 0 beforehand, and 0 again
   StepRef step;
+  const Tuning* tuning = nullptr;
   std::string_view label;
 };
-// False where the device, the formats or the sizes rule it out: matmul() computes the two products then. `parts` and
-// `counter` must be there.
+// False where the device, the formats or the sizes rule it out, or the products' form of the same code is in quarantine:
+// matmul() computes the two products then. `parts` and `counter` must be there.
 bool can_gated_ffn(const gpu::Caps& caps, const GatedFfnParams& params);
 uint64_t gated_ffn_parts_bytes(const gpu::Caps& caps, uint32_t rows);
 // Errors: kInvalidArgument (shapes that do not fit together, with the label; !can_gated_ffn()).

@@ -82,6 +82,10 @@ constexpr bool quants_are_bytes(quant::WeightFormat format) {
   using enum quant::WeightFormat;
   return format == kQ8_0 || format == kQ6_K || format == kF8 || format == kI8;
 }
+// Of one row of x, what such loops take by default.
+constexpr MatmulForm loop_form(quant::WeightFormat format) {
+  return {.path = MatmulPath::kLoop, .rows = quants_are_bytes(format) ? 4u : 8u, .x_rows = 1};
+}
 
 // Workgroups along the rows of x, `tile` of them each.
 uint32_t matmul_row_groups(const MatmulParams& params, uint32_t tile);

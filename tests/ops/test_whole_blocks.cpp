@@ -498,6 +498,25 @@ TEST_F(WholeBlocks, AttentionThatDoesNotFit) {
   EXPECT_EQ(ops::attention_block(recorder, p).error().code, ErrorCode::kInvalidArgument);
 }
 
+// Code that failed a check is not taken as a part of something larger.
+TEST_F(WholeBlocks, NotOfWhatIsInQuarantine) {
+  const gpu::Caps& caps = device().caps();
+  const FfnRig ffn(device(), {});
+  const AttentionBlockRig attention(device(), {});
+  ops::GatedFfnParams f = ffn.params();
+  ops::AttentionBlockParams a = attention.params();
+  ops::Tuning product, attends;
+  f.tuning = a.attention.tuning = &product;
+  ASSERT_TRUE(ops::can_gated_ffn(caps, f) && ops::can_attention_block(caps, a));
+  product.quarantine("loop rows 4 x_rows 1", "test");
+  EXPECT_FALSE(ops::can_gated_ffn(caps, f));
+  EXPECT_FALSE(ops::can_attention_block(caps, a));
+  a.attention.tuning = &attends;
+  ASSERT_TRUE(ops::can_attention_block(caps, a));
+  attends.quarantine(to_string(ops::attention_forms(caps, a.attention).front()), "test");
+  EXPECT_FALSE(ops::can_attention_block(caps, a));
+}
+
 // RoPE along with attention, in every form of it, split over the context too.
 TEST_F(WholeBlocks, RopeWithinAttention) {
   for (const AttentionCase& c : attention_cases()) {
