@@ -1,6 +1,6 @@
-// The gated delta rule over whole chunks of tokens, for drivers that run invocations as elements of CPU vectors (delta_tiles.comp
-// has the formula, and is for GPUs). An invocation has a row of the state in its variables; every key and query is read once for
-// all of them, and nothing is shared. Grid (rows of the state, heads, runs).
+// The gated delta rule over whole chunks of tokens, for drivers that run invocations as elements of CPU vectors;
+// delta_tiles.comp, for GPUs, has the formula. An invocation has a row of the state in its variables; every key and query is
+// read once for all of them, and nothing is shared. Grid (rows of the state, heads, runs).
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
@@ -25,8 +25,7 @@ void multiply(uint64_t base, uint stride, uint last) {
       sums[t] += dot(state[key4], load_f32x4(base, min(t, last) * stride + 16 * key4));
 }
 
-// Row t of M or N, `at` bytes behind the chunk's pairs, with the right sides. Bounds that do not depend on t are what drivers
-// unroll.
+// Row t of M or N, `at` bytes behind the chunk, with the right sides. Drivers unroll where bounds do not depend on t.
 float mix(uint64_t pairs, uint at, uint t) {
   float sum = 0;
   [[unroll]] for (uint four = 0; four < CHUNK; four += 4) {

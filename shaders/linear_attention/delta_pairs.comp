@@ -1,9 +1,9 @@
-// What of a chunk of the gated delta rule needs no state. A change of the state, d_t = r_t - sum over i < t of a_ti d_i, comes
-// from the right side r (delta_tiles.comp) and from the changes before it; an output takes sum over i <= t of b_ti d_i. With the
-// inverse T of the system, by rows, both come from r alone: written are T, each row weighted as its change counts in the state
-// behind the chunk, and b T. No entry of T is above 1 in magnitude, as no k and no gate is.
-// Decays are multiplied up from token to token: strong ones end at 0. Tokens behind the run's last change nothing.
-// Grid (key heads, chunks of all runs); an invocation has a token or a column of one of TEAMS of the key head's value heads.
+// What of a chunk of the gated delta rule needs no state. A change of the state, d_t = r_t - sum over i < t of a_ti d_i,
+// comes from the right side r (delta_tiles.comp) and the changes before it; an output takes sum over i <= t of b_ti d_i.
+// With the inverse T of the system, by rows, both come from r alone: written are T, each row weighted as its change counts
+// in the state behind the chunk, and b T. No entry of T is above 1 in magnitude, as no k and no gate is.
+// Decays are multiplied up from token to token: strong ones end at 0. Tokens behind the run's last change nothing. Grid
+// (key heads, chunks of all runs); an invocation has a token or a column of one of TEAMS of the key head's value heads.
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require

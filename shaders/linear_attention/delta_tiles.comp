@@ -1,10 +1,10 @@
-// The gated delta rule over whole chunks of tokens, for GPUs (delta_chunks.comp: the same for CPUs). With S the state in front of a
-// chunk, M and N what delta_pairs.comp wrote and the coefficients c of a token:
+// The gated delta rule over whole chunks of tokens, for GPUs (delta_chunks.comp: the same for CPUs). With S the state in
+// front of a chunk, M and N what delta_pairs.comp wrote and the coefficients c of a token:
 //   r_t = c.x v_t - c.y S k_t;  d_t = sum over i of M_ti r_i;  y_t = c.z S q_t + sum over i of N_ti r_i
 //   S <- c.w S + sum over t of d_t k_t^T
-// A workgroup has 4 * ROWS4 rows of S and the keys and queries of a chunk in shared memory. In products an invocation takes four
-// rows and a token (CHUNK * ROWS4 of them or more), in changes of S four floats of 4 * SHARE rows. Grid (rows of the state,
-// heads, runs). Keys and queries are read once for those rows.
+// A workgroup has 4 * ROWS4 rows of S and the keys and queries of a chunk in shared memory, read once for those rows. In
+// products an invocation takes four rows and a token (CHUNK * ROWS4 of them or more), in changes of S four floats of each
+// of 4 * SHARE rows. Grid (rows of the state, heads, runs).
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
@@ -24,12 +24,12 @@ layout(push_constant, scalar) uniform Push { DeltaChunksPush p; };
 const uint kTokenQuads = KEY4 | 1;
 const uint kFourQuads = 4 * KEY4 + 1;
 
-shared vec4 state[ROWS4 * kFourQuads];      // [four][row of it][key]
-shared vec4 keys[CHUNK * kTokenQuads];      // [token][key]
-shared vec4 queries[CHUNK * kTokenQuads];   // [token][key]
-shared vec4 mixes[CHUNK * CHUNK / 2];       // M, N
-shared vec4 right_sides[CHUNK * ROWS4];     // [token][four]: r
-shared vec4 changes[CHUNK * ROWS4];         // [token][four]: d
+shared vec4 state[ROWS4 * kFourQuads];     // [four][row of it][key]
+shared vec4 keys[CHUNK * kTokenQuads];     // [token][key]
+shared vec4 queries[CHUNK * kTokenQuads];  // [token][key]
+shared vec4 mixes[CHUNK * CHUNK / 2];      // M, N
+shared vec4 right_sides[CHUNK * ROWS4];    // [token][four]: r
+shared vec4 changes[CHUNK * ROWS4];        // [token][four]: d
 
 uint state_at(uint four, uint row, uint key4) { return four * kFourQuads + row * KEY4 + key4; }
 // The first row of a four, in its head.
@@ -41,7 +41,8 @@ void stage(uint64_t q, uint64_t k, uint64_t pairs, uint last) {
     keys[token * kTokenQuads + key4] = load_f32x4(k, offset);
     queries[token * kTokenQuads + key4] = load_f32x4(q, offset);
   }
-  for (uint at = gl_LocalInvocationIndex; at < CHUNK * CHUNK / 2; at += gl_WorkGroupSize.x) mixes[at] = load_f32x4(pairs, 16 * at);
+  for (uint at = gl_LocalInvocationIndex; at < CHUNK * CHUNK / 2; at += gl_WorkGroupSize.x)
+    mixes[at] = load_f32x4(pairs, 16 * at);
 }
 
 // Four rows of the state with a token's key and query.
@@ -122,6 +123,7 @@ void main() {
     stage(q, k, pairs, last);
     const vec4 coefficients = load_f32x4(pairs, delta_token_at(min(token, CHUNK - 1), CHUNK));
     const uint64_t v = base + uint64_t(2 * p.key_heads * KEY4 * 16 + 4 * head * p.value_dim);
+    const uint64_t rows_of_y = p.y + uint64_t(t) * (4 * p.y_stride) + uint64_t(4 * head * p.value_dim);
     const vec4 value = load_f32x4(v, min(token, last) * (4 * p.qkv_stride) + 4 * row);
     barrier();  // the chunk and the state are written before they are read
     vec4 seen, y, change;
@@ -135,7 +137,7 @@ void main() {
       mix(token, four, change, y);
       changes[lane] = change;
       if (token < rows && row_of(four) < p.value_dim)
-        store_f32x4(p.y + uint64_t(t) * (4 * p.y_stride) + uint64_t(4 * head * p.value_dim), token * (4 * p.y_stride) + 4 * row, y);
+        store_f32x4(rows_of_y, token * (4 * p.y_stride) + 4 * row, y);
     }
     barrier();  // changes are written before they are read, and the state read before it changes
     for (uint at = lane; at < ROWS4 / SHARE * KEY4; at += gl_WorkGroupSize.x)
