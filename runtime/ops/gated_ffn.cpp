@@ -71,10 +71,10 @@ bool can_gated_ffn(const gpu::Caps& caps, const GatedFfnParams& p) {
   // No thread waits for longer than a quarter of the time.
   const uint32_t threads = std::min(cpu_threads(), kMostShares);
   return cpu_threads() <= kMostShares && 4 * ceil_div(blocks, threads) * threads <= 5 * blocks &&
-         p.parts.size >= gated_ffn_parts_bytes(caps, p.down->rows) && p.counter.size >= sizeof(uint32_t);
+         p.parts.size >= gated_ffn_parts_bytes(p.down->rows) && p.counter.size >= sizeof(uint32_t);
 }
 
-uint64_t gated_ffn_parts_bytes(const gpu::Caps&, uint32_t rows) {
+uint64_t gated_ffn_parts_bytes(uint32_t rows) {
   return uint64_t{std::min(cpu_threads(), kMostShares)} * rows * sizeof(float);
 }
 

@@ -25,7 +25,7 @@ struct GatedFfnParams {
 // False where the device, the formats or the sizes rule it out, or the products' form of the same code is in quarantine:
 // matmul() computes the two products then. `parts` and `counter` must be there.
 bool can_gated_ffn(const gpu::Caps& caps, const GatedFfnParams& params);
-uint64_t gated_ffn_parts_bytes(const gpu::Caps& caps, uint32_t rows);
+uint64_t gated_ffn_parts_bytes(uint32_t rows);
 // Errors: kInvalidArgument (shapes that do not fit together, with the label; !can_gated_ffn()).
 Status gated_ffn(gpu::Recorder& recorder, const GatedFfnParams& params);
 

@@ -14,9 +14,9 @@ const uint kHeadVectors = (HEAD_DIM + LANES - 1) / LANES, kValueVectors = (VALUE
 const uint kBatches = kPageTokens / LANES;
 const uint kValueBlock = 4;  // vectors of dims whose sums are kept in registers together
 
-float q[ITEMS * kHeadVectors];           // times the scale
-float acc[ITEMS * kValueVectors];    // of weighted values
-float best[ITEMS], total[ITEMS];     // largest score; a lane's part of the sum of weights
+float q[ITEMS * kHeadVectors];     // times the scale
+float acc[ITEMS * kValueVectors];  // of weighted values
+float best[ITEMS], total[ITEMS];   // largest score; a lane's part of the sum of weights
 float slope[ITEMS];
 
 // The keys of a page among [first, end), which has some of them. `last` is the row's own index.

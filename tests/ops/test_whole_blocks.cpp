@@ -76,7 +76,7 @@ class FfnRig {
     x_buffer_ = to_device(device, x_, "x"),
     y_buffer_ = to_device(device, padded_rows(y_, 1, c.rows, (c.rows + 3) / 4 * 4), "y");
     mid_ = make_output(device, uint64_t{c.width} * 4, "mid");
-    parts_ = make_output(device, ops::gated_ffn_parts_bytes(device.caps(), c.rows), "parts");
+    parts_ = make_output(device, ops::gated_ffn_parts_bytes(c.rows), "parts");
     counter_ = to_device(device, std::vector<uint32_t>(4, 0), "counter");
   }
 
