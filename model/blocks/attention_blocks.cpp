@@ -17,6 +17,7 @@ Result<std::unique_ptr<AttentionBlocks>> AttentionBlocks::create(gpu::Device& de
                                                                  const ModelWeights& weights, const Scratch& scratch,
                                                                  const NormFolds& folds) {
   auto blocks = std::unique_ptr<AttentionBlocks>(new AttentionBlocks);
+  if (!device.caps().uniform_loops) return blocks;
   std::vector<std::byte> host(spec.layers.size() * kStride);
   for (uint32_t i = 0; i < spec.layers.size(); ++i) {
     WholeAttention whole;
@@ -33,7 +34,7 @@ Result<std::unique_ptr<AttentionBlocks>> AttentionBlocks::create(gpu::Device& de
 }
 
 gpu::BufferRange AttentionBlocks::block(uint32_t layer) const {
-  return there_[layer] ? gpu::BufferRange(memory_, layer * kStride, kStride) : gpu::BufferRange{};
+  return layer < there_.size() && there_[layer] ? gpu::BufferRange(memory_, layer * kStride, kStride) : gpu::BufferRange{};
 }
 
 }  // namespace lahar

@@ -15,7 +15,7 @@ class AttentionBlocks {
   static Result<std::unique_ptr<AttentionBlocks>> create(gpu::Device& device, const ModelSpec& spec,
                                                          const ModelWeights& weights, const Scratch& scratch,
                                                          const NormFolds& folds);
-  // Of a layer; empty where it cannot be computed so.
+  // Of a layer; empty where it cannot be computed so, on devices that have no such kernels always.
   gpu::BufferRange block(uint32_t layer) const;
 
  private:

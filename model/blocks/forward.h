@@ -22,7 +22,7 @@ struct Scratch {
   ops::Activations router_input;  // [bucket, hidden]: what routers read; empty: what their experts read
   gpu::BufferRange converted;     // x of a product, in the type that its kernel wants
   gpu::BufferRange attention;     // partial results of the split decode
-  gpu::BufferRange counter;       // uint32 that is 0 between dispatches
+  gpu::BufferRange counter;       // uint32 that is 0 between dispatches; empty where no kernel wants it
   gpu::BufferRange block;  // what blocks of other kinds than attention and the dense ffn need: BlockKind::scratch_bytes
 };
 

@@ -138,9 +138,11 @@ Result<std::unique_ptr<Transformer>> Transformer::create(gpu::Device& device, co
   offset += aligned(w.converted_bytes);
   s.block = {t->memory_, offset, w.block_bytes};
   offset += aligned(w.block_bytes);
-  s.counter = {t->memory_, offset, sizeof(uint32_t)};
-  constexpr uint32_t kZero[] = {0};
-  LAHAR_TRY(gpu::upload(device, std::as_bytes(std::span(kZero)), s.counter));
+  if (device.caps().uniform_loops) {
+    s.counter = {t->memory_, offset, sizeof(uint32_t)};
+    constexpr uint32_t kZero[] = {0};
+    LAHAR_TRY(gpu::upload(device, std::as_bytes(std::span(kZero)), s.counter));
+  }
   offset += kAlignment;
   s.attention = {t->memory_, offset, t->memory_.size() - offset};
   t->logits_ = {t->logits_memory_, stride_of(spec.vocabulary)};
