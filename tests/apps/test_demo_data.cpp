@@ -9,23 +9,12 @@
 #include "demo/series.h"
 #include "demo/wide_text.h"
 #include "demo/wrapped_input.h"
+#include "temporary_folder.h"
 
 namespace lahar::demo {
 namespace {
 
 namespace fs = std::filesystem;
-
-class Folder {
- public:
-  Folder() : path_(fs::temp_directory_path() / ("lahar-demo-test-" + std::to_string(std::rand()))) {
-    fs::create_directories(path_);
-  }
-  ~Folder() { fs::remove_all(path_); }
-  fs::path operator/(const char* name) const { return path_ / name; }
-
- private:
-  fs::path path_;
-};
 
 std::string contents(const Conversation& conversation) {
   std::string text;
@@ -96,7 +85,7 @@ TEST(Conversation, WhatIsNoConversation) {
 }
 
 TEST(ModelList, KeepsTheLastOpenedInFront) {
-  const Folder folder;
+  const test::TemporaryFolder folder;
   const fs::path file = folder / "deep/list";
   {
     ModelList list(file);
@@ -114,7 +103,7 @@ TEST(ModelList, KeepsTheLastOpenedInFront) {
 }
 
 TEST(ModelList, WhatIsAModel) {
-  const Folder folder;
+  const test::TemporaryFolder folder;
   std::ofstream(folder / "good.gguf", std::ios::binary) << "GGUF and more";
   std::ofstream(folder / "bad.gguf", std::ios::binary) << "PNG";
   fs::create_directories(folder / "empty");

@@ -9,6 +9,7 @@
 #include <set>
 
 #include "demo/stage.h"
+#include "temporary_folder.h"
 
 namespace lahar::demo {
 namespace {
@@ -254,7 +255,8 @@ TEST_F(UiTest, AnotherModelWhileOneStreams) {
 }
 
 TEST_F(UiTest, ABrokenFileLeavesTheOldModel) {
-  const auto file = std::filesystem::temp_directory_path() / "lahar-demo-broken.gguf";
+  const test::TemporaryFolder folder;
+  const auto file = folder / "broken.gguf";
   std::ofstream(file, std::ios::binary) << "GGUF" << std::string(64, '\x7f');
   const auto before = stage->state.loaded;
   drop_files(stage->state, {file.string()});
@@ -266,7 +268,6 @@ TEST_F(UiTest, ABrokenFileLeavesTheOldModel) {
   ask("What is 7 + 8?");
   ASSERT_TRUE(finished());
   EXPECT_EQ(last()->content, "7 + 8 = 15.");
-  std::filesystem::remove(file);
 }
 
 TEST_F(UiTest, SmallAndBackAgainWhileItStreams) {
@@ -287,7 +288,8 @@ TEST_F(UiTest, ClosedWhileItStreams) {
 }
 
 TEST_F(UiTest, SavedAndLoaded) {
-  const auto file = std::filesystem::temp_directory_path() / "lahar-demo-conversation.json";
+  const test::TemporaryFolder folder;
+  const auto file = folder / "conversation.json";
   greedy();
   ask("What is 7 + 8?");
   ASSERT_TRUE(finished());
@@ -298,7 +300,6 @@ TEST_F(UiTest, SavedAndLoaded) {
   frames(2);
   ASSERT_NE(last(), nullptr);
   EXPECT_EQ(last()->content, "7 + 8 = 15.");
-  std::filesystem::remove(file);
 }
 
 // Every panel shows something at either size, in either theme; the time slice follows its slider.

@@ -5,22 +5,13 @@
 #include <vector>
 
 #include "core/platform.h"
+#include "temporary_folder.h"
 
 namespace lahar::platform {
 namespace {
 
-// A folder of this test's own, removed with it.
 class PlatformTest : public testing::Test {
  protected:
-  void SetUp() override {
-    const auto* info = testing::UnitTest::GetInstance()->current_test_info();
-    folder_ =
-        std::filesystem::path(testing::TempDir()) / (std::string("lahar_") + info->test_suite_name() + "_" + info->name());
-    std::filesystem::remove_all(folder_);
-    std::filesystem::create_directories(folder_);
-  }
-  void TearDown() override { std::filesystem::remove_all(folder_); }
-
   static std::span<const std::byte> bytes(std::string_view text) {
     return std::as_bytes(std::span(text.data(), text.size()));
   }
@@ -28,7 +19,8 @@ class PlatformTest : public testing::Test {
     return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
   }
 
-  std::filesystem::path folder_;
+  const test::TemporaryFolder own_folder_;
+  const std::filesystem::path& folder_ = own_folder_.path();
 };
 
 TEST_F(PlatformTest, MappedFileHoldsTheBytes) {

@@ -6,6 +6,7 @@
 #include "gpu/gpu_test.h"
 #include "gpu/pipeline_cache.h"
 #include "gpu/stream_kernel.h"
+#include "temporary_folder.h"
 
 namespace lahar {
 namespace {
@@ -14,22 +15,6 @@ namespace fs = std::filesystem;
 using gpu::Buffer;
 
 using Kernels = test::GpuTest;
-
-// A folder of the test's own, deleted with it.
-class Folder {
- public:
-  Folder() {
-    static int n = 0;
-    path_ = fs::temp_directory_path() / ("lahar-test-" + std::to_string(reinterpret_cast<uintptr_t>(this)) + "-" +
-                                         std::to_string(std::random_device()()) + "-" + std::to_string(n++));
-    fs::create_directories(path_);
-  }
-  ~Folder() { fs::remove_all(path_); }
-  const fs::path& path() const { return path_; }
-
- private:
-  fs::path path_;
-};
 
 std::vector<fs::path> files_in(const fs::path& folder) {
   std::vector<fs::path> files;
@@ -140,7 +125,7 @@ void use_cache(const fs::path& folder, uint32_t factor = 9) {
 }
 
 TEST_F(Kernels, TheCacheIsSavedAndADamagedOneIsReplaced) {
-  const Folder folder;
+  const test::TemporaryFolder folder;
   use_cache(folder.path());
   const std::vector<fs::path> files = files_in(folder.path());
   ASSERT_EQ(files.size(), 1u);
@@ -164,7 +149,7 @@ TEST_F(Kernels, TheCacheIsSavedAndADamagedOneIsReplaced) {
 }
 
 TEST(PipelineCacheFile, OnlyItsOwnKeyReadsIt) {
-  const Folder folder;
+  const test::TemporaryFolder folder;
   gpu::PipelineCacheKey key{"00ff", 3, "ab", 17};
   const fs::path file = gpu::pipeline_cache_file(folder.path(), key);
   const std::vector<std::byte> data(1000, std::byte{5});
@@ -184,7 +169,7 @@ TEST(PipelineCacheFile, OnlyItsOwnKeyReadsIt) {
 }
 
 TEST(PipelineCacheFile, OldFilesOfTheDeviceGo) {
-  const Folder folder;
+  const test::TemporaryFolder folder;
   overwrite(folder.path() / "pipelines-0a-somebody-else.bin", {'x'});
   for (uint64_t build = 0; build < 9; ++build) {
     const gpu::PipelineCacheKey key{"00ff", 3, "ab", build};
@@ -217,7 +202,7 @@ class ShaderFolder : public Kernels {
     return test::stream_kernel(*device_)->pipeline();
   }
 
-  Folder folder_;
+  test::TemporaryFolder folder_;
   std::shared_ptr<gpu::Device> device_;
 };
 

@@ -5,6 +5,7 @@
 
 #include "gpu/gpu_test.h"
 #include "gpu/prove_matrices.h"
+#include "temporary_folder.h"
 
 namespace lahar {
 namespace {
@@ -59,9 +60,8 @@ TEST_F(ProveMatrices, WhatDoesNotCompileIsNotTaken) {
 
 // After a process that did not come to the end of its proof.
 TEST_F(ProveMatrices, ACrashIsRemembered) {
-  const fs::path folder = fs::temp_directory_path() / "lahar-prove-matrices";
-  fs::remove_all(folder);
-  const gpu::DeviceOptions options{.pipeline_cache_folder = folder};
+  const test::TemporaryFolder folder;
+  const gpu::DeviceOptions options{.pipeline_cache_folder = folder.path()};
   const auto proven = [&] {
     const Result<bool> result = gpu::tensor_matrices_are_right(device(), options);
     EXPECT_TRUE(result.ok()) << test::why(result);
@@ -69,9 +69,8 @@ TEST_F(ProveMatrices, ACrashIsRemembered) {
   };
   EXPECT_TRUE(proven());
   EXPECT_TRUE(proven());
-  for (const fs::directory_entry& file : fs::directory_iterator(folder)) std::ofstream(file.path()) << "trying";
+  for (const fs::directory_entry& file : fs::directory_iterator(folder.path())) std::ofstream(file.path()) << "trying";
   EXPECT_FALSE(proven());
-  fs::remove_all(folder);
 }
 
 TEST_F(ProveMatrices, TheDeviceSaysWhatItHas) {

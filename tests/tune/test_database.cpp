@@ -3,6 +3,7 @@
 #include <fstream>
 
 #include "core/platform.h"
+#include "temporary_folder.h"
 #include "tune/database.h"
 
 namespace lahar::test {
@@ -13,13 +14,6 @@ using tune::DatabaseKey;
 
 class DatabaseTest : public ::testing::Test {
  protected:
-  void SetUp() override {
-    const auto* info = ::testing::UnitTest::GetInstance()->current_test_info();
-    folder_ = std::filesystem::path(::testing::TempDir()) / (std::string("lahar-tuning-") + info->name());
-    std::filesystem::remove_all(folder_);
-  }
-  void TearDown() override { std::filesystem::remove_all(folder_); }
-
   static DatabaseKey key() {
     return {.name = "A device",
             .uuid = "00112233445566778899aabbccddeeff",
@@ -48,7 +42,8 @@ class DatabaseTest : public ::testing::Test {
     return {std::istreambuf_iterator<char>(in), {}};
   }
 
-  std::filesystem::path folder_;
+  const TemporaryFolder own_folder_;
+  const std::filesystem::path& folder_ = own_folder_.path();
   std::string log_;
 };
 

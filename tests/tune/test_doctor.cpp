@@ -5,23 +5,24 @@
 #include "gpu/gpu_test.h"
 #include "gpu/heaps.h"
 #include "gpu/quirks.h"
+#include "temporary_folder.h"
 #include "tune/doctor.h"
 
 namespace lahar::test {
 namespace {
 
-using Doctor = GpuTest;
+class Doctor : public GpuTest {
+ protected:
+  tune::Database empty_database() { return tune::Database::open(device(), folder_.path()); }
+
+ private:
+  const TemporaryFolder folder_;
+};
 
 constexpr const char* kSections[] = {"Device", "Limits", "Features", "Memory", "Quirks in force", "Tuning"};
 
-tune::Database empty_database(const gpu::Device& device) {
-  const std::filesystem::path folder = std::filesystem::path(::testing::TempDir()) / "lahar-doctor";
-  std::filesystem::remove_all(folder);
-  return tune::Database::open(device, folder);
-}
-
 TEST_F(Doctor, ReportHasEverySection) {
-  tune::Database database = empty_database(device());
+  tune::Database database = empty_database();
   size_t asked = 0;
   const auto report = tune::examine(
       device(), database,

@@ -5,6 +5,7 @@
 #include "gpu/gpu_test.h"
 #include "ops/attention_variants.h"
 #include "ops/matmul_variants.h"
+#include "temporary_folder.h"
 #include "tune/timed.h"
 #include "tune/tuner.h"
 
@@ -17,17 +18,6 @@ using tune::FormResult;
 
 class TunerTest : public GpuTest {
  protected:
-  void SetUp() override {
-    GpuTest::SetUp();
-    const auto* info = ::testing::UnitTest::GetInstance()->current_test_info();
-    folder_ = std::filesystem::path(::testing::TempDir()) / (std::string("lahar-tuner-") + info->name());
-    std::filesystem::remove_all(folder_);
-  }
-  void TearDown() override {
-    std::filesystem::remove_all(folder_);
-    GpuTest::TearDown();
-  }
-
   Database database() { return Database::open(device(), folder_); }
 
   Case matmul(const tune::MatmulShape& shape, uint32_t bucket) {
@@ -49,7 +39,8 @@ class TunerTest : public GpuTest {
     for (const FormResult& r : *results) EXPECT_EQ(r.status, FormResult::Status::kOk) << r.form << ": " << r.reason;
   }
 
-  std::filesystem::path folder_;
+  const TemporaryFolder own_folder_;
+  const std::filesystem::path& folder_ = own_folder_.path();
 };
 
 tune::MatmulShape small(quant::WeightFormat format, uint32_t rows = 101, uint32_t cols = 256) {

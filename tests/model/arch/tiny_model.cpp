@@ -24,13 +24,6 @@ TinyTensor random_tensor(const std::string& name, const Shape& shape, DType dtyp
   return tensor;
 }
 
-TemporaryFolder::TemporaryFolder() {
-  std::string name = (std::filesystem::temp_directory_path() / "lahar-arch-XXXXXX").string();
-  path_ = mkdtemp(name.data());
-}
-
-TemporaryFolder::~TemporaryFolder() { std::filesystem::remove_all(path_); }
-
 TinyLlama::TinyLlama(DType dtype) {
   metadata.add("general.architecture", "llama");
   metadata.add("llama.block_count", uint32_t{2});

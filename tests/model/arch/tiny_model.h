@@ -10,6 +10,7 @@
 #include "core/shape.h"
 #include "format/gguf_writer.h"
 #include "format/model_source.h"
+#include "temporary_folder.h"
 
 namespace lahar::test {
 
@@ -22,19 +23,6 @@ struct TinyTensor {
 
 // Values are uniform in [-0.1, 0.1], and the same for the same name. Types: F32, F16, BF16.
 TinyTensor random_tensor(const std::string& name, const Shape& shape, DType dtype = DType::kF32);
-
-// A folder that disappears with the object.
-class TemporaryFolder {
- public:
-  TemporaryFolder();
-  ~TemporaryFolder();
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-  const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
 
 // Llama of 2 layers, hidden 64, 4 heads of 16, 2 KV heads, feed-forward 96, vocabulary 80, as GGUF.
 struct TinyLlama {

@@ -9,6 +9,7 @@
 
 #include "byte_builder.h"
 #include "core/result.h"
+#include "temporary_folder.h"
 
 namespace lahar::test {
 
@@ -23,16 +24,8 @@ inline void expect_message(const Error& error, std::string_view name, std::strin
 // With a folder of its own, removed with it.
 class FolderTest : public testing::Test {
  protected:
-  void SetUp() override {
-    const auto* info = testing::UnitTest::GetInstance()->current_test_info();
-    folder_ =
-        std::filesystem::path(testing::TempDir()) / (std::string("lahar_") + info->test_suite_name() + "_" + info->name());
-    std::filesystem::remove_all(folder_);
-    std::filesystem::create_directories(folder_);
-  }
-  void TearDown() override { std::filesystem::remove_all(folder_); }
-
-  std::filesystem::path folder_;
+  const TemporaryFolder own_folder_;
+  const std::filesystem::path& folder_ = own_folder_.path();
 };
 
 }  // namespace lahar::test
