@@ -76,6 +76,7 @@ struct AttentionSpec {
   int32_t rope = -1;                         // index in ModelSpec::ropes; -1: positions are not rotated
   float alibi = 0;                           // exponent of the last head's slope, times -1 (ALiBi); 0: none
   float clamp = 0;                           // q, k, v are clamped to [-clamp, clamp] after their bias; 0: not
+  bool clamp_normed = false;                 // after the q/k norm instead, before RoPE
   bool keys_as_values = false;               // v is k before its norm and RoPE
   int32_t kv_source = -1;                    // an earlier layer whose keys and values these are; -1: its own
   ops::QkNorm qk_norm = ops::QkNorm::kNone;  // before RoPE, or after it

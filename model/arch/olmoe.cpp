@@ -11,7 +11,7 @@ void read(Config& c, ModelSpec& spec) {
   read_common(c, spec, {.default_context = 4096, .default_eps = 1e-5});
   use_one_rope(c, spec);
   read_attention_bias(c, spec);
-  if (c.has({"clip_qkv", ""})) c.fail(ErrorCode::kUnsupported, "config.json: clip_qkv is not supported");
+  const auto clamp = static_cast<float>(c.number({"clip_qkv", ""}, 1e-6, 1e9, 0));
   MoeSpec moe = read_moe(c, spec,
                          {.width = {"intermediate_size", "expert_feed_forward_length"},
                           .default_experts = 64,
@@ -20,6 +20,8 @@ void read(Config& c, ModelSpec& spec) {
   moe.normalize = c.flag({"norm_topk_prob", ""}, false);
   for (LayerSpec& layer : spec.layers) {
     layer.attention.qk_norm = ops::QkNorm::kFull;
+    layer.attention.clamp = clamp;
+    layer.attention.clamp_normed = true;
     use_experts(layer, moe);
   }
 }

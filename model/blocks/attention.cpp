@@ -20,6 +20,7 @@ ops::RopeKvParams rope_of(const ModelSpec& model, const ModelWeights& model_weig
                          .heads = spec.heads,
                          .query_alone = spec.kv_source >= 0,
                          .clamp = spec.clamp,
+                         .clamp_normed = spec.clamp_normed,
                          .pairing = ops::RopePairing::kNone,
                          .qk_norm = spec.qk_norm,
                          .qk_norm_kind = spec.qk_norm_kind,

@@ -33,8 +33,9 @@ gpu::KernelDesc describe(const gpu::Caps& caps, const Form& f) {
 
 uint32_t norm_flags(const RopeKvParams& p) {
   using namespace params;
-  uint32_t flags = (p.value_norm ? kValueNorm : 0) | (p.clamp > 0 ? kClampQkv : 0) | (p.query_alone ? kQueryAlone : 0) |
-                   (p.temperature != 0 ? kTemperature : 0);
+  uint32_t flags =
+      (p.value_norm ? kValueNorm : 0) | (p.query_alone ? kQueryAlone : 0) | (p.temperature != 0 ? kTemperature : 0);
+  if (p.clamp > 0) flags |= p.clamp_normed && p.qk_norm != QkNorm::kNone ? kClampNormed : kClampQkv;
   if (p.qk_norm == QkNorm::kNone) return flags;
   if (p.qk_norm_kind == NormKind::kLayer) flags |= kQkNormLayer;
   if (p.qk_norm_bias) flags |= kQkNormBias;
@@ -71,6 +72,7 @@ Status detail::check_rope(const RopeKvParams& p, const gpu::Caps& caps) {
   if (p.temperature != 0 && !(p.temperature_floor > 0)) return invalid(p.label, "a temperature needs a floor above 0");
   if (p.qk_norm_after_rope && (p.qk_norm_kind != NormKind::kRms || (p.pairing != RopePairing::kNone && p.magnitude != 1)))
     return invalid(p.label, "a q/k norm after a rotation that changes what it measures");
+  if (p.qk_norm_after_rope && p.clamp > 0 && p.clamp_normed) return invalid(p.label, "a clamp after a q/k norm after RoPE");
   if (p.qk_norm_bias && !p.q_norm) return invalid(p.label, "a q/k norm with a bias alone");
   if (!p.query_alone && static_cast<bool>(p.q_norm) != static_cast<bool>(p.k_norm))
     return invalid(p.label, "weights for one of q and k alone");

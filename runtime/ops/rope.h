@@ -27,9 +27,10 @@ struct RopeKvParams {
   uint32_t q_offset = 0, k_offset = 0, v_offset = 0;  // floats within a row, multiples of 4
   Activations q;                                      // [bucket, heads * head_dim], written; apart from qkv
   uint32_t heads = 0;
-  KvRef kv;                  // this layer's; kv_heads and head_dim are there
-  bool query_alone = false;  // keys and values are another layer's: qkv has none, and none are written
-  float clamp = 0;           // q, k, v are clamped to [-clamp, clamp] first; 0: not
+  KvRef kv;                   // this layer's; kv_heads and head_dim are there
+  bool query_alone = false;   // keys and values are another layer's: qkv has none, and none are written
+  float clamp = 0;            // q, k, v are clamped to [-clamp, clamp] before their norms; 0: not
+  bool clamp_normed = false;  // after the norms instead, before RoPE
   RopePairing pairing = RopePairing::kHalves;
   uint32_t rope_dims = 0;                // even, at most head_dim
   gpu::BufferRange inverse_frequencies;  // fp32 [rope_dims / 2]

@@ -13,6 +13,7 @@ const uint kValueNorm = 16;     // RMSNorm of each head's v, without weights
 const uint kClampQkv = 32;      // to [-clamp, clamp], before the norm
 const uint kQueryAlone = 64;    // there is no k and v
 const uint kTemperature = 128;  // q *= 1 + temperature * ln(1 + floor((position + 1) / temperature_floor))
+const uint kClampNormed = 256;  // to [-clamp, clamp], after the norm
 
 struct RopeKvPush {
   address_t qkv, q;          // fp32 rows

@@ -32,15 +32,12 @@ const uint kDims4 = HEAD_DIM / 4;
 const bool kHasWeight = (NORM_FLAGS & kQkNormNoWeight) == 0;
 const bool kAfterRope = (NORM_FLAGS & kQkNormAfterRope) != 0;
 
+float clamped1(float v, uint when) { return (NORM_FLAGS & when) != 0 ? clamp(v, -p.clamp_at, p.clamp_at) : v; }
+vec4 clamped4(vec4 v, uint when) { return (NORM_FLAGS & when) != 0 ? clamp(v, -p.clamp_at, p.clamp_at) : v; }
+
 // Of q, k or v.
-float load1(uint64_t x, uint offset) {
-  const float v = load_f32(x, offset);
-  return (NORM_FLAGS & kClampQkv) != 0 ? clamp(v, -p.clamp_at, p.clamp_at) : v;
-}
-vec4 load4(uint64_t x, uint offset) {
-  const vec4 v = load_f32x4(x, offset);
-  return (NORM_FLAGS & kClampQkv) != 0 ? clamp(v, -p.clamp_at, p.clamp_at) : v;
-}
+float load1(uint64_t x, uint offset) { return clamped1(load_f32(x, offset), kClampQkv); }
+vec4 load4(uint64_t x, uint offset) { return clamped4(load_f32x4(x, offset), kClampQkv); }
 
 struct HeadNorm {
   float mean, scale;      // x is normed to (x - mean) * scale
@@ -63,13 +60,13 @@ float normed1(uint64_t x, HeadNorm n, uint dim) {
   const float v = load1(x, 4 * dim);
   if (QK_NORM == 0) return v;
   const float scaled = (v - n.mean) * n.scale;
-  return kAfterRope ? scaled : weighted1(scaled, n, dim);
+  return kAfterRope ? scaled : clamped1(weighted1(scaled, n, dim), kClampNormed);
 }
 vec4 normed4(uint64_t x, HeadNorm n, uint dim) {
   const vec4 v = load4(x, 4 * dim);
   if (QK_NORM == 0) return v;
   const vec4 scaled = (v - n.mean) * n.scale;
-  return kAfterRope ? scaled : weighted4(scaled, n, dim);
+  return kAfterRope ? scaled : clamped4(weighted4(scaled, n, dim), kClampNormed);
 }
 
 // Dims [dim, dim + 4) of a head after rotation.
@@ -179,7 +176,7 @@ void main() {
       v[i] = vec4(0);
       if (quad >= kDims4) continue;
       if (is_v)
-        v[i] = load4(x, 16 * quad) * moments.y;
+        v[i] = clamped4(load4(x, 16 * quad) * moments.y, kClampNormed);
       else
         v[i] = rotated(x, n, 4 * quad, row.position);
       if (is_q && (NORM_FLAGS & kTemperature) != 0) v[i] *= temperature_at(row.position);

@@ -21,6 +21,8 @@ struct Case {
   bool norm_bias = false, norm_after = false, norm_weight = true, value_norm = false;
   bool query_alone = false;
   float temperature = 0;
+  float clamp = 0;
+  bool clamp_normed = false;
 };
 
 class Rig {
@@ -63,6 +65,8 @@ class Rig {
                                    .heads = case_.heads,
                                    .kv = kv_.ref(),
                                    .query_alone = case_.query_alone,
+                                   .clamp = case_.clamp,
+                                   .clamp_normed = case_.clamp_normed,
                                    .pairing = case_.pairing,
                                    .rope_dims = case_.rope_dims,
                                    .inverse_frequencies = frequency_buffer_,
@@ -113,10 +117,17 @@ class Rig {
     }
   }
 
+  void clamp(std::vector<double>& v) const {
+    for (double& x : v)
+      if (case_.clamp > 0) x = std::clamp(x, -double{case_.clamp}, double{case_.clamp});
+  }
+
   // Heads [heads][dim] of row t at `offset`.
   std::vector<double> heads_of(uint32_t t, uint32_t offset, uint32_t heads) const {
     const float* x = &qkv_[size_t{t} * width_ + offset];
-    return {x, x + size_t{heads} * dim_};
+    std::vector<double> v{x, x + size_t{heads} * dim_};
+    if (!case_.clamp_normed) clamp(v);
+    return v;
   }
 
   // The same, normed and rotated.
@@ -125,6 +136,7 @@ class Rig {
     const float* weights = case_.norm_weight ? weight.data() : nullptr;
     if (case_.norm_after) rotate(v, heads, step_.rows[t].position);
     norm(v, case_.qk_norm, case_.norm_kind, weights);
+    if (case_.clamp_normed) clamp(v);
     if (!case_.norm_after) rotate(v, heads, step_.rows[t].position);
     return v;
   }
@@ -155,6 +167,7 @@ class Rig {
       const std::vector<double> want_k = expected(t, k_offset_, kv_heads, k_norm_);
       std::vector<double> want_v = heads_of(t, v_offset_, kv_heads);
       if (case_.value_norm) norm(want_v, QkNorm::kPerHead, ops::NormKind::kRms, nullptr);
+      if (case_.clamp_normed) clamp(want_v);
       for (uint32_t h = 0; h < kv_heads; ++h)
         for (uint32_t d = 0; d < dim_; ++d) {
           const double k = want_k[h * dim_ + d], v = want_v[h * dim_ + d];
@@ -244,6 +257,18 @@ TEST_F(RopeTest, EveryKindOfNorm) {
                         .norm_after = true,
                         .norm_weight = weight,
                         .value_norm = !weight});
+}
+
+TEST_F(RopeTest, ClampBeforeAndAfterTheNorm) {
+  for (const bool normed : {false, true})
+    for (const QkNorm qk_norm : {QkNorm::kNone, QkNorm::kPerHead, QkNorm::kFull})
+      for (const uint32_t rope_dims : {12u, 16u})
+        run_case(device(), {.kv = {.head_dim = 24},
+                            .rope_dims = rope_dims,
+                            .qk_norm = qk_norm,
+                            .value_norm = qk_norm != QkNorm::kNone,
+                            .clamp = 0.8f,
+                            .clamp_normed = normed});
 }
 
 TEST_F(RopeTest, TemperatureByPosition) {
