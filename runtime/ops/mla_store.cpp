@@ -33,8 +33,7 @@ Status check(const MlaStoreParams& p, const gpu::Caps& caps) {
   if (p.kv.kv_heads != 1 || !p.kv.shares_values())
     return invalid(p.label, "pages of another layout than one latent a token");
   const uint32_t rope = p.kv.head_dim - p.kv.shared_dim;
-  const uint32_t multiple = p.pairing == RopePairing::kHalves ? 8 : 4;
-  if (rope % multiple != 0 || p.nope % 4 != 0 || p.pairing == RopePairing::kNone)
+  if (rope % 4 != 0 || p.nope % 4 != 0 || p.pairing == RopePairing::kNone)
     return invalid(p.label, "heads of " + std::to_string(p.nope) + " and " + std::to_string(rope) + " dims");
   const uint32_t rows = p.step.bucket, query_width = p.heads * (p.nope + rope), q_width = p.heads * p.kv.head_dim;
   LAHAR_TRY(check_rows(p.label, "queries", p.queries, rows, query_width));

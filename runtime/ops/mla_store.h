@@ -18,7 +18,7 @@ struct MlaStoreParams {
   gpu::BufferRange norm;  // fp32 [latent]
   float eps = 1e-6f;
   RopePairing pairing = RopePairing::kInterleaved;
-  gpu::BufferRange inverse_frequencies;  // fp32 [rope / 2]; rope is a multiple of 4, of 8 with kHalves
+  gpu::BufferRange inverse_frequencies;  // fp32 [rope / 2]; rope is a multiple of 4
   float magnitude = 1;
   StepRef step;
   std::string_view label;

@@ -11,7 +11,7 @@ layout(local_size_x_id = 0) in;
 layout(constant_id = 3) const uint TEAM = 8;  // a power of two, at most a subgroup
 layout(constant_id = 4) const uint HEADS = 1;
 layout(constant_id = 5) const uint LATENT = 32;    // a multiple of 4
-layout(constant_id = 6) const uint ROPE_DIMS = 8;  // a multiple of 4, of 8 with halves
+layout(constant_id = 6) const uint ROPE_DIMS = 8;  // a multiple of 4
 layout(constant_id = 7) const uint PAIRING = 2;
 layout(constant_id = 8) const uint KV_TYPE = 0;
 const uint HEAD_DIM = LATENT + ROPE_DIMS, VALUE_DIM = LATENT;
@@ -28,7 +28,15 @@ const uint kHalves = 1;
 vec4 rotated4(uint64_t x, uint dim, uint position) {
   const vec4 v = load_f32x4(x, 4 * dim);
   vec4 partner, frequency, sign;
-  if (PAIRING == kHalves) {
+  if (PAIRING == kHalves && ROPE_DIMS % 8 != 0) {
+    for (uint i = 0; i < 4; ++i) {
+      const bool low = dim + i < ROPE_DIMS / 2;
+      const uint other = low ? dim + i + ROPE_DIMS / 2 : dim + i - ROPE_DIMS / 2;
+      partner[i] = load_f32(x, 4 * other);
+      frequency[i] = load_f32(p.frequencies, 4 * min(dim + i, other));
+      sign[i] = low ? -1 : 1;
+    }
+  } else if (PAIRING == kHalves) {
     const bool low = dim < ROPE_DIMS / 2;
     const uint pair = low ? dim : dim - ROPE_DIMS / 2;
     partner = load_f32x4(x, 4 * (low ? dim + ROPE_DIMS / 2 : pair));
