@@ -34,6 +34,7 @@ struct MoeSpec {
 
   uint32_t shared_width = 0;  // 0: no shared expert; gated and activated as the others are
   bool shared_gate = false;
+  bool shared_bias = false;  // in all its products; not with a gate
 };
 
 }  // namespace lahar

@@ -63,11 +63,11 @@ std::optional<std::string> find_root(const ModelSource& source, std::string_view
   return std::nullopt;
 }
 
-// The head's name without ".weight"; empty where the source has none.
-std::string find_head(const ModelSource& source, std::string_view head) {
+// The head's name without ".weight" or what else is looked for; empty where the source has none.
+std::string find_head(const ModelSource& source, std::string_view head, std::string_view suffix = ".weight") {
   for (std::string_view root : kHeadRoots) {
     const std::string name = std::string(root) + std::string(head);
-    if (source.find_tensor(weight_of(name)) != nullptr) return name;
+    if (source.find_tensor(name + std::string(suffix)) != nullptr) return name;
   }
   return "";
 }
@@ -355,7 +355,10 @@ Result<ModelTensors> Resolver::resolve() {
     const std::string head = find_head(source_, n.head);
     if (head.empty()) return missing(weight_of(n.head));
     LAHAR_TRY(table(head, spec_.vocabulary, out.head));
-    if (spec_.head_bias) LAHAR_TRY(append_bias(head, spec_.vocabulary, out.head));
+  }
+  if (spec_.head_bias) {  // its own, whoever's the weights are
+    const std::string head = find_head(source_, n.head, ".bias");
+    LAHAR_TRY(append_bias(head.empty() ? std::string(n.head) : head, spec_.vocabulary, out.head));
   }
   LAHAR_ASSIGN(out.final_norm, norm(root_ + std::string(n.final_norm)));
   if (spec_.embedding_norm) { LAHAR_ASSIGN(out.embedding_norm, norm(root_ + std::string(n.embedding_norm))); }

@@ -25,7 +25,14 @@ SparseLayers read_sparse_layers(Config& c, const ModelSpec& spec) {
 }
 
 void read(Config& c, ModelSpec& spec) {
-  kErnie45.read(c, spec);
+  read_common(
+      c, spec,
+      {.default_kv_heads = c.gguf() ? 0u : 4u, .default_context = 131072, .default_eps = 1e-5, .default_tied = true});
+  use_one_rope(c, spec, {.default_base = c.gguf() ? 10000.0 : 500000.0, .interleaved = true});
+  const bool bias = !c.gguf() && c.flag({"use_bias", ""}, false);
+  for (LayerSpec& layer : spec.layers)
+    layer.attention.qkv_bias = layer.attention.output_bias = layer.ffn.up_bias = layer.ffn.down_bias = bias;
+  spec.head_bias = bias;
   const SparseLayers sparse = read_sparse_layers(c, spec);
   uint32_t example = 0;  // a layer with experts
   while (example + 1 < spec.layers.size() && !sparse.has(example)) ++example;
@@ -40,8 +47,10 @@ void read(Config& c, ModelSpec& spec) {
   moe.selection_bias = !c.gguf() || c.has_tensor("blk." + std::to_string(example) + ".exp_probs_b.bias");
   moe.shared_width = c.gguf() ? c.count({"", "expert_shared_feed_forward_length"}, 0, kMaxWidth, 0)
                               : moe.width * c.count({"moe_num_shared_experts", ""}, 0, ops::kMaxExperts, 2);
-  if (c.flag({"use_bias", ""}, false))
-    c.fail(ErrorCode::kUnsupported, "config.json: use_bias is not supported with experts");
+  moe.shared_bias = bias;
+  // Those of the experts themselves are gone where transformers keeps all experts in one tensor.
+  moe.up_bias = moe.up_bias || (bias && has_in_layers(c.source(), "mlp.experts.0.up_proj.bias"));
+  moe.down_bias = moe.down_bias || (bias && has_in_layers(c.source(), "mlp.experts.0.down_proj.bias"));
   for (uint32_t i = 0; i < spec.layers.size(); ++i)
     if (sparse.has(i)) use_experts(spec.layers[i], moe);
 }
@@ -51,6 +60,8 @@ void adapt(const ModelSpec& spec, bool gguf, TensorLayout& layout) { kErnie45.ad
 LayerRoles roles(const ModelSpec& spec, uint32_t layer, const ModelSource& source) {
   ExpertNames names = kDeepSeekExperts;
   names.selection_bias = "mlp.moe_statics.e_score_correction_bias";
+  constexpr std::string_view kInMemory = "mlp.gate.moe_statics.e_score_correction_bias";
+  if (has_in_layers(source, kInMemory)) names.selection_bias = kInMemory;
   return expert_layer_roles(spec, layer, source, names);
 }
 

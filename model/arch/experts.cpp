@@ -23,12 +23,6 @@ bool ends_in_this_layer(std::string_view name, std::string_view tail) {
   return name.size() > tail.size() && name.ends_with(tail) && name[name.size() - tail.size() - 1] == '.';
 }
 
-// Any layer's tensor of that name: files have the same form in all layers.
-bool has_anywhere(const ModelSource& source, std::string_view name) {
-  return std::any_of(source.tensors().begin(), source.tensors().end(),
-                     [&](const TensorView& t) { return ends_in_this_layer(t.name, name); });
-}
-
 class Roles {
  public:
   Roles(const ModelSpec& spec, const MoeSpec& moe, const ModelSource& source, const ExpertNames& names)
@@ -59,7 +53,7 @@ class Roles {
     LinearRole up;
     if (moe_.shared_width == 0) return up;
     const auto add = [&](std::string_view name, uint32_t rows) {
-      up.stacked.push_back({std::string(name), rows, spec_.hidden, false, {}});
+      up.stacked.push_back({std::string(name), rows, spec_.hidden, moe_.shared_bias, {}});
     };
     if (moe_.gated && !names_.shared_gate_up.empty()) {
       add(names_.shared_gate_up, 2 * moe_.shared_width);
@@ -72,7 +66,7 @@ class Roles {
 
   LinearRole shared_down() const {
     if (moe_.shared_width == 0) return {};
-    return {.stacked = {{std::string(names_.shared_down), spec_.hidden, moe_.shared_width, false, {}}}};
+    return {.stacked = {{std::string(names_.shared_down), spec_.hidden, moe_.shared_width, moe_.shared_bias, {}}}};
   }
 
   // In a GGUF one expert's tensors are called ffn_up.7, all together ffn_up_exps.
@@ -85,7 +79,7 @@ class Roles {
     r.rows = rows;
     r.cols = cols;
     r.bias = bias;
-    r.transposed = names_.transposed;
+    r.transposed = names_.transposed && (each.empty() || (!all.empty() && holds(all)));
     r.scaled = names_.gguf_scaled;
     return r;
   }
@@ -102,13 +96,14 @@ class Roles {
     up.push_back(role(gguf_ ? "ffn_up_exps" : "", names_.up, width, spec_.hidden, moe_.up_bias));
   }
 
-  bool holds_gate_and_up() const {
-    const std::string name(names_.all_gate_up);
-    // Without names for one expert there is no other form.
-    if (names_.gate.empty()) return true;
-    return has_anywhere(source_, name + ".weight") || (!gguf_ && has_anywhere(source_, name)) ||
-           has_anywhere(source_, name + "_blocks");
+  // Any layer's: files have the same form in all of them.
+  bool holds(std::string_view all) const {
+    const std::string name(all);
+    return has_in_layers(source_, name + ".weight") || (!gguf_ && has_in_layers(source_, name)) ||
+           has_in_layers(source_, name + "_blocks");
   }
+  // Without names for one expert there is no other form.
+  bool holds_gate_and_up() const { return names_.gate.empty() || holds(names_.all_gate_up); }
 
   const ModelSpec& spec_;
   const MoeSpec& moe_;
@@ -118,6 +113,15 @@ class Roles {
 };
 
 }  // namespace
+
+bool has_in_layers(const ModelSource& source, std::string_view name) {
+  return std::any_of(source.tensors().begin(), source.tensors().end(),
+                     [&](const TensorView& t) { return ends_in_this_layer(t.name, name); });
+}
+
+bool named_as_in_memory(const ModelSource& source) {
+  return source.gguf() == nullptr && has_in_layers(source, "mlp.experts.gate_up_proj");
+}
 
 MoeSpec read_moe(Config& c, const ModelSpec& spec, const MoeKeys& keys, uint32_t layer) {
   const auto count = [&](Key key, uint32_t most, uint32_t fallback) {
@@ -144,9 +148,12 @@ MoeSpec read_moe(Config& c, const ModelSpec& spec, const MoeKeys& keys, uint32_t
 }
 
 void read_router(Config& c, MoeSpec& moe, const RouterDefaults& defaults) {
-  moe.groups = c.count({"n_group", "expert_group_count"}, 1, moe.experts, 1);
+  const bool grouped = c.gguf() || defaults.grouped;
+  if (grouped) moe.groups = c.count({"n_group", "expert_group_count"}, 1, moe.experts, c.gguf() ? 1 : defaults.groups);
   const Key groups_chosen{"topk_group", "expert_group_used_count"};
-  moe.groups_chosen = c.count(groups_chosen, 1, moe.groups, moe.groups);
+  const bool all = c.gguf() || defaults.groups_chosen == 0;
+  const uint32_t usual = all ? moe.groups : std::min(defaults.groups_chosen, moe.groups);
+  moe.groups_chosen = grouped ? c.count(groups_chosen, 1, moe.groups, usual) : 1;
   moe.group_score = ops::GroupScore::kSumOfTwo;
   if (moe.experts % moe.groups != 0)
     c.fail_key({"n_group", "expert_group_count"},
@@ -154,7 +161,8 @@ void read_router(Config& c, MoeSpec& moe, const RouterDefaults& defaults) {
   else if (moe.chosen > moe.groups_chosen * (moe.experts / moe.groups))
     c.fail_key(groups_chosen, std::to_string(moe.groups_chosen) + " groups hold fewer than the " +
                                   std::to_string(moe.chosen) + " experts of a token");
-  moe.scale = static_cast<float>(c.number({"routed_scaling_factor", "expert_weights_scale"}, 1e-9, 1e9, 1));
+  const double scale = c.gguf() ? 1 : defaults.scale;
+  moe.scale = static_cast<float>(c.number({"routed_scaling_factor", "expert_weights_scale"}, 1e-9, 1e9, scale));
   const Key normalize{"norm_topk_prob", defaults.gguf_normalize_key ? "expert_weights_norm" : ""};
   moe.normalize = c.flag(normalize, defaults.normalize);
   if (!c.gguf()) return;

@@ -19,6 +19,10 @@ MoeSpec read_moe(Config& config, const ModelSpec& spec, const MoeKeys& keys, uin
 struct RouterDefaults {
   bool normalize = false;
   bool gguf_normalize_key = true;  // whether GGUF's key counts
+  // For config.json alone.
+  bool grouped = true;                     // whether the keys of groups count
+  uint32_t groups = 1, groups_chosen = 0;  // groups_chosen 0: all
+  double scale = 1;
 };
 // Groups, normalisation and scale of the weights, and in a GGUF the kind of score, as DeepSeek's files name them. For
 // moe.experts and moe.chosen that are known.
@@ -46,7 +50,7 @@ struct ExpertNames {
   std::string_view selection_bias = "mlp.gate.e_score_correction_bias";
   std::string_view experts = "mlp.experts.", gate = ".gate_proj", up = ".up_proj", down = ".down_proj";
   std::string_view all_gate_up = "mlp.experts.gate_up_proj", all_down = "mlp.experts.down_proj";
-  bool transposed = false;   // what holds all: [experts, inputs, outputs]
+  bool transposed = false;   // what holds all: [experts, inputs, outputs]; a tensor each is [outputs, inputs]
   bool interleaved = false;  // what holds all: rows of gate and up in turns
   std::string_view shared_gate_up = "", shared_gate = "mlp.shared_expert.gate_proj", shared_up = "mlp.shared_expert.up_proj",
                    shared_down = "mlp.shared_expert.down_proj";
@@ -55,6 +59,11 @@ struct ExpertNames {
 };
 // The roles of a block of experts; a GGUF file has names of its own.
 BlockRoles expert_roles(const ModelSpec& spec, const MoeSpec& moe, const ModelSource& source, const ExpertNames& names = {});
+// Whether the experts have the names of transformers' modules in memory, all in one tensor, as it saves them when told not
+// to go back to the names that checkpoints are published with.
+bool named_as_in_memory(const ModelSource& source);
+// Whether some layer has a tensor of that name, in full behind the layer's number.
+bool has_in_layers(const ModelSource& source, std::string_view name);
 // Architecture::roles of a model whose only other blocks are experts.
 LayerRoles expert_layer_roles(const ModelSpec& spec, uint32_t layer, const ModelSource& source,
                               const ExpertNames& names = {});

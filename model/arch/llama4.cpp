@@ -68,7 +68,11 @@ void read(Config& c, ModelSpec& spec) {
   moe.shared_width = moe.width;
   // The model of 128 experts has no norms of q and k; GGUF does not say so.
   const bool normed = c.gguf() ? moe.experts != 128 : c.flag({"use_qk_norm", ""}, true);
-  const bool tuned = c.flag({"attn_temperature_tuning", ""}, true);
+  // Early files have a number here.
+  const Key tuning{"attn_temperature_tuning", ""};
+  const auto stated = c.json().find(tuning.hf);
+  const bool numeric = stated != c.json().end() && stated->is_number();
+  const bool tuned = numeric ? c.number(tuning, -1e9, 1e9, 0) != 0 : c.flag(tuning, true);
   for (uint32_t i = 0; i < spec.layers.size() && c.status().ok(); ++i) {
     AttentionSpec& a = spec.layers[i].attention;
     const bool rotated = rotates(c, i);
@@ -96,9 +100,7 @@ void adapt(const ModelSpec&, bool gguf, TensorLayout& layout) {
 
 LayerRoles roles(const ModelSpec& spec, uint32_t layer, const ModelSource& source) {
   constexpr ExpertNames kNames{.router = "feed_forward.router",
-                               .gate = "",
-                               .up = "",
-                               .down = "",
+                               .experts = "feed_forward.experts.",
                                .all_gate_up = "feed_forward.experts.gate_up_proj",
                                .all_down = "feed_forward.experts.down_proj",
                                .transposed = true,

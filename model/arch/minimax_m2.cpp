@@ -31,8 +31,9 @@ void read(Config& c, ModelSpec& spec) {
 }
 
 LayerRoles roles(const ModelSpec& spec, uint32_t layer, const ModelSource& source) {
-  ExpertNames names = kMixtralExperts;
-  names.selection_bias = "block_sparse_moe.e_score_correction_bias";
+  const bool memory = named_as_in_memory(source);
+  ExpertNames names = memory ? ExpertNames{} : kMixtralExperts;
+  names.selection_bias = memory ? "mlp.e_score_correction_bias" : "block_sparse_moe.e_score_correction_bias";
   return expert_layer_roles(spec, layer, source, names);
 }
 

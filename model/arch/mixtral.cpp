@@ -25,7 +25,7 @@ void read(Config& c, ModelSpec& spec) {
 }
 
 LayerRoles roles(const ModelSpec& spec, uint32_t layer, const ModelSource& source) {
-  return expert_layer_roles(spec, layer, source, kMixtralExperts);
+  return expert_layer_roles(spec, layer, source, named_as_in_memory(source) ? ExpertNames{} : kMixtralExperts);
 }
 
 }  // namespace
