@@ -57,6 +57,11 @@ bool Config::has(Key key) const {
   return find(key) != nullptr;
 }
 
+bool Config::null(Key key) const {
+  auto found = json_->find(key.hf);
+  return found != json_->end() && found->is_null();
+}
+
 uint32_t Config::count(Key key, uint32_t least, uint32_t most) { return checked_count(key, 0, least, most, {}); }
 
 uint32_t Config::count(Key key, uint32_t least, uint32_t most, uint32_t fallback) {

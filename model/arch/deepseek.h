@@ -5,8 +5,17 @@
 
 namespace lahar::arch {
 
-// Everything but what the router adds up; `finish` sets that for the layers with experts, given their number.
-void read_deepseek(Config& config, ModelSpec& spec, void (*finish)(Config& config, MoeSpec& moe, uint32_t layer));
+// How V2 and V3 differ.
+struct DeepSeek {
+  // What the router adds up, for the layers with experts, given their number.
+  void (*finish)(Config& config, MoeSpec& moe, uint32_t layer);
+  // What transformers assumes for missing keys of config.json.
+  uint32_t dense_layers, shared_experts;
+  MoeKeys experts{};
+  RouterDefaults router{};
+  bool ffn_bias = false;  // whether the key of the feed-forward blocks' biases counts
+};
+void read_deepseek(Config& config, ModelSpec& spec, const DeepSeek& form);
 LayerRoles deepseek_roles(const ModelSpec& spec, uint32_t layer, const ModelSource& source);
 
 }  // namespace lahar::arch

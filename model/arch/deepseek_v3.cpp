@@ -14,7 +14,17 @@ void finish(Config& c, MoeSpec& moe, uint32_t) {
   moe.normalize = c.flag({"norm_topk_prob", ""}, true);
 }
 
-void read(Config& c, ModelSpec& spec) { read_deepseek(c, spec, finish); }
+void read(Config& c, ModelSpec& spec) {
+  read_deepseek(c, spec,
+                {.finish = finish,
+                 .dense_layers = 3,
+                 .shared_experts = 1,
+                 .experts = {.experts = {"n_routed_experts", "expert_count"},
+                             .default_experts = 256,
+                             .default_chosen = 8,
+                             .default_width = 2048},
+                 .router = {.normalize = true, .groups = 8, .groups_chosen = 4, .scale = 2.5}});
+}
 
 }  // namespace
 

@@ -22,11 +22,12 @@ double yarn_scale(Config& c, RopeConfig& rope) {
 
 MlaSpec read_mla_sizes(Config& c, const ModelSpec& spec) {
   MlaSpec m;
-  const bool has_q_rank = c.has({"q_lora_rank", "attention.q_lora_rank"});
-  m.q_rank = has_q_rank ? c.count({"q_lora_rank", "attention.q_lora_rank"}, 0, kMaxHidden) : 0;
-  m.latent_dim = c.count({"kv_lora_rank", "attention.kv_lora_rank"}, 4, kMaxHeadDim);
-  m.rope_dim = c.count({"qk_rope_head_dim", "rope.dimension_count"}, 4, kMaxHeadDim);
+  const Key q_rank{"q_lora_rank", "attention.q_lora_rank"}, latent{"kv_lora_rank", "attention.kv_lora_rank"};
+  const Key rope_dim{"qk_rope_head_dim", "rope.dimension_count"};
   if (c.gguf()) {
+    m.q_rank = c.count(q_rank, 0, kMaxHidden, 0);
+    m.latent_dim = c.count(latent, 4, kMaxHeadDim);
+    m.rope_dim = c.count(rope_dim, 4, kMaxHeadDim);
     // Files that hold the up-projections apart tell what their product is under keys of its own.
     const bool apart = c.count({"", "attention.key_length_mla"}, 0, kMaxHeadDim, 0) > 0;
     const uint32_t key = c.count({"", apart ? "attention.key_length_mla" : "attention.key_length"}, 8, kMaxHeadDim);
@@ -35,8 +36,12 @@ MlaSpec read_mla_sizes(Config& c, const ModelSpec& spec) {
     m.value_dim = c.count({"", apart ? "attention.value_length_mla" : "attention.value_length"}, 4, kMaxHeadDim);
     m.keys_by_latent = c.has_tensor("blk.0.attn_k_b.weight");
   } else {
-    m.nope_dim = c.count({"qk_nope_head_dim", ""}, 4, kMaxHeadDim);
-    m.value_dim = c.count({"v_head_dim", ""}, 4, kMaxHeadDim);
+    // null says that queries are projected directly; a key that is missing does not.
+    m.q_rank = c.count(q_rank, 0, kMaxHidden, c.null(q_rank) ? 0 : 1536);
+    m.latent_dim = c.count(latent, 4, kMaxHeadDim, 512);
+    m.rope_dim = c.count(rope_dim, 4, kMaxHeadDim, 64);
+    m.nope_dim = c.count({"qk_nope_head_dim", ""}, 4, kMaxHeadDim, 128);
+    m.value_dim = c.count({"v_head_dim", ""}, 4, kMaxHeadDim, 128);
   }
   m.eps = c.gguf() ? spec.norm.eps : 1e-6f;  // modeling_deepseek's own, whatever rms_norm_eps says
   const uint32_t dims[] = {m.q_rank, m.latent_dim, m.rope_dim, m.nope_dim, m.value_dim};
@@ -60,8 +65,6 @@ void read_mla(Config& c, ModelSpec& spec) {
   const bool interleaved = c.gguf() || c.flag({"rope_interleave", ""}, true);
   const int32_t rope = add_rope(c, spec, {.gguf_interleaved = true, .interleaved = interleaved});
   if (!c.status().ok() || rope < 0) return;
-  if (!interleaved && m.rope_dim % 8 != 0)
-    c.fail(ErrorCode::kUnsupported, "latent attention with " + std::to_string(m.rope_dim) + " rotated dims in halves");
   const double sharper = yarn_scale(c, spec.ropes[static_cast<size_t>(rope)].config);
   for (LayerSpec& layer : spec.layers) {
     layer.mixer = Mixer::kMla;
@@ -82,6 +85,11 @@ BlockRoles mla_roles(const ModelSpec& spec, const LayerSpec& layer, const ModelS
   const auto matrix = [](std::string tensor, uint32_t rows, uint32_t cols, bool keep_type = false) {
     return LinearRole{.stacked = {{.name = std::move(tensor), .rows = rows, .cols = cols}}, .keep_type = keep_type};
   };
+  const auto with_bias = [](LinearRole role, bool bias) {
+    role.stacked[0].bias = bias;
+    return role;
+  };
+  const bool down_bias = !gguf && layer.attention.qkv_bias, output_bias = !gguf && layer.attention.output_bias;
   const auto scaled = [](LinearRole role) {
     role.stacked[0].scaled = true;
     return role;
@@ -89,13 +97,14 @@ BlockRoles mla_roles(const ModelSpec& spec, const LayerSpec& layer, const ModelS
   const uint32_t queries = heads * (m.nope_dim + m.rope_dim), hidden = spec.hidden;
   BlockRoles roles;
   if (m.q_rank > 0) {
-    roles.linears.push_back(matrix(name("attn_q_a", "self_attn.q_a_proj"), m.q_rank, hidden));
+    roles.linears.push_back(with_bias(matrix(name("attn_q_a", "self_attn.q_a_proj"), m.q_rank, hidden), down_bias));
     roles.linears.push_back(matrix(name("attn_q_b", "self_attn.q_b_proj"), queries, m.q_rank));
   } else {
     roles.linears.push_back({});
     roles.linears.push_back(matrix(name("attn_q", "self_attn.q_proj"), queries, hidden));
   }
-  roles.linears.push_back(matrix(name("attn_kv_a_mqa", "self_attn.kv_a_proj_with_mqa"), latent + m.rope_dim, hidden));
+  roles.linears.push_back(
+      with_bias(matrix(name("attn_kv_a_mqa", "self_attn.kv_a_proj_with_mqa"), latent + m.rope_dim, hidden), down_bias));
   if (m.keys_by_latent) {
     roles.linears.push_back(matrix("attn_k_b", heads * latent, m.nope_dim, true));
     roles.linears.push_back(matrix("attn_v_b", heads * m.value_dim, latent, true));
@@ -110,7 +119,8 @@ BlockRoles mla_roles(const ModelSpec& spec, const LayerSpec& layer, const ModelS
     roles.linears.push_back(std::move(keys));
     roles.linears.push_back(std::move(values));
   }
-  roles.linears.push_back(scaled(matrix(name("attn_output", "self_attn.o_proj"), hidden, heads * m.value_dim)));
+  roles.linears.push_back(
+      with_bias(scaled(matrix(name("attn_output", "self_attn.o_proj"), hidden, heads * m.value_dim)), output_bias));
   roles.vectors = {{name("attn_q_a_norm.weight", "self_attn.q_a_layernorm.weight"), Shape{m.q_rank}},
                    {name("attn_kv_a_norm.weight", "self_attn.kv_a_layernorm.weight"), Shape{latent}}};
   if (m.q_rank == 0) roles.vectors[0].name.clear();
