@@ -11,7 +11,17 @@ void read(Config& c, ModelSpec& spec) {
   read_common(
       c, spec,
       {.default_kv_heads = c.gguf() ? 0u : 8u, .default_head_dim = 64, .default_context = 131072, .default_eps = 1e-5});
-  use_one_rope(c, spec, {.default_base = 150000});
+  // Without any word on RoPE in config.json, that of the published models.
+  const bool stated = c.gguf() || c.has({"rope_parameters", ""}) || c.has({"rope_scaling", ""});
+  use_one_rope(c, spec, {.default_base = 150000, .plain = !stated});
+  if (!stated && !spec.ropes.empty()) {
+    RopeConfig& rope = spec.ropes[0].config;
+    rope.scaling = RopeScaling::kYarn;
+    rope.factor = 32;
+    rope.trained_context = spec.context_length;
+    rope.original_context = 4096;
+    rope.truncate = false;
+  }
   read_attention_bias(c, spec, true);
   MoeSpec moe = read_moe(c, spec,
                          {.experts = {"num_local_experts", "expert_count"},
@@ -22,7 +32,7 @@ void read(Config& c, ModelSpec& spec) {
   moe.score = ops::RouterScore::kSoftmaxOfChosen;
   if (!c.gguf()) moe.router_bias = moe.up_bias = moe.down_bias = true;
   moe.clamp = static_cast<float>(c.number({"swiglu_limit", ""}, 1e-6, 1e9, 7));
-  moe.alpha = 1.702f;
+  moe.alpha = static_cast<float>(c.number({"swiglu_alpha", ""}, 1e-6, 1e6, 1.702));
   const uint32_t window = read_window(c, 128);
   for (uint32_t i = 0; i < spec.layers.size() && c.status().ok(); ++i) {
     AttentionSpec& a = spec.layers[i].attention;
