@@ -94,12 +94,21 @@ def attention(q, keys, values, scale):
     return out
 
 
-class Weights:
-    """Random tensors by name, made when they are asked for first; all values are floats of 32 bits."""
+def rounded(values, kind):
+    """As floats of 32 bits, or (BF16) with the lower half of their bits zero."""
+    packed = bytearray(struct.pack(f"<{len(values)}f", *values))
+    if kind == "BF16":
+        packed[0::4] = packed[1::4] = bytes(len(values))
+    return list(struct.unpack(f"<{len(values)}f", packed))
 
-    def __init__(self, seed):
+
+class Weights:
+    """Random tensors by name; all values are floats of 32 bits, or of 16 (BF16)."""
+
+    def __init__(self, seed, kind="F32"):
         self.random = random.Random(seed)
         self.tensors = {}
+        self.kind = kind
 
     def make(self, name, shape, scale=None, mean=0.0, change=None):
         if scale is None:
@@ -108,7 +117,7 @@ class Weights:
         values = [self.random.gauss(mean, scale) for _ in range(count)]
         if change:
             values = [change(v) for v in values]
-        self.tensors[name] = (shape, [struct.unpack("<f", struct.pack("<f", v))[0] for v in values])
+        self.tensors[name] = (shape, rounded(values, self.kind))
 
     def __contains__(self, name):
         return name in self.tensors
@@ -133,8 +142,9 @@ def write_folder(folder, config, weights):
     header, blob = {}, bytearray()
     for name, (shape, values) in weights.tensors.items():
         begin = len(blob)
-        blob += struct.pack(f"<{len(values)}f", *values)
-        header[name] = {"dtype": "F32", "shape": list(shape), "data_offsets": [begin, len(blob)]}
+        packed = struct.pack(f"<{len(values)}f", *values)
+        blob += packed if weights.kind == "F32" else bytes(b for i, b in enumerate(packed) if i % 4 >= 2)
+        header[name] = {"dtype": weights.kind, "shape": list(shape), "data_offsets": [begin, len(blob)]}
     text = json.dumps(header).encode()
     with open(os.path.join(folder, "model.safetensors"), "wb") as out:
         out.write(struct.pack("<Q", len(text)) + text + blob)
