@@ -17,7 +17,7 @@ struct RowRun {
 
 // One tensor of a stacked matrix. Names are as the file has them, behind the layer's prefix.
 struct MatrixRole {
-  std::string name;  // without ".weight"
+  std::string name;  // without ".weight", which a Hugging Face folder may leave out
   uint32_t rows = 0, cols = 0;
   bool bias = false;
   std::vector<RowRun> runs;  // rows of the tensor in the order wanted, not always all; empty: all, as they are

@@ -95,6 +95,8 @@ Result<MatrixPiece> Resolver::matrix(const std::string& name, uint32_t rows, uin
   if (packed) return std::move(*packed);
   MatrixPiece piece;
   piece.tensor = source_.find_tensor(weight_of(name));
+  // A parameter that belongs to no module of its own.
+  if (piece.tensor == nullptr && source_.hf() != nullptr) piece.tensor = source_.find_tensor(name);
   if (piece.tensor == nullptr) return missing(weight_of(name));
   const Shape expected = transposed ? Shape{cols, rows} : Shape{rows, cols};
   if (one_matrix(piece.tensor->shape) != expected) return wrong_shape(*piece.tensor, expected);

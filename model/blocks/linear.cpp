@@ -25,4 +25,12 @@ Status record_linear(gpu::Recorder& recorder, const Linear& linear, const ops::A
   return {};
 }
 
+Status record_head_product(gpu::Recorder& recorder, const Linear& linear, const ops::StepRef& step,
+                           ops::HeadProductParams params) {
+  params.w = &linear.parts[0].matrix;
+  params.scale = linear.parts[0].scale;
+  params.step = step;
+  return ops::head_product(recorder, params);
+}
+
 }  // namespace lahar

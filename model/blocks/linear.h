@@ -1,6 +1,7 @@
 // A stacked projection (see weights.h) as one matmul for each of its parts.
 #pragma once
 
+#include "ops/head_product.h"
 #include "ops/matmul.h"
 #include "weights.h"
 
@@ -35,5 +36,9 @@ struct LinearEpilogue {
 Status record_linear(gpu::Recorder& recorder, const Linear& linear, const ops::Activations& x, const ops::Activations& y,
                      const ops::StepRef& step, ops::Precision precision, std::string_view label,
                      const LinearEpilogue& end = {});
+
+// A product for each head with its rows of the one matrix; fills in the matrix, its scale and the step.
+Status record_head_product(gpu::Recorder& recorder, const Linear& linear, const ops::StepRef& step,
+                           ops::HeadProductParams params);
 
 }  // namespace lahar

@@ -4,7 +4,6 @@
 
 #include "blocks/linear.h"
 #include "ops/attention.h"
-#include "ops/head_product.h"
 #include "ops/mla_store.h"
 
 namespace lahar {
@@ -51,14 +50,6 @@ Status record_queries(const Forward& f, const LayerSpec& layer, const BlockWeigh
   return record_linear(f.recorder, w.linears[kMlaQuery], down_normed, queries, f.step, f.precision, "queries", end);
 }
 
-// A product for each head; see ops::HeadProductParams.
-Status record_heads(const Forward& f, const Linear& linear, ops::HeadProductParams params) {
-  params.w = &linear.parts[0].matrix;
-  params.scale = linear.parts[0].scale;
-  params.step = f.step;
-  return ops::head_product(f.recorder, params);
-}
-
 Status record(const Forward& f, const LayerSpec& layer, const LayerWeights& weights, const ops::Activations& normed,
               const LayerMemory& memory) {
   const MlaSpec& m = layer.mla;
@@ -79,15 +70,15 @@ Status record(const Forward& f, const LayerSpec& layer, const LayerWeights& weig
   LAHAR_TRY(record_queries(f, layer, w, normed, down, down_normed, queries));
   LAHAR_TRY(record_linear(f.recorder, w.linears[kMlaDown], normed, latents, f.step, f.precision, "latent",
                           {.x_scratch = s.converted, .tuning = f.tuning}));
-  LAHAR_TRY(record_heads(f, w.linears[kMlaKeyUp],
-                         {.x = queries,
-                          .y = s.q,
-                          .heads = a.heads,
-                          .head_rows = m.keys_by_latent ? m.latent_dim : m.nope_dim,
-                          .x_head = m.nope_dim + m.rope_dim,
-                          .y_head = a.head_dim,
-                          .transposed = !m.keys_by_latent,
-                          .label = "queries to latent"}));
+  LAHAR_TRY(record_head_product(f.recorder, w.linears[kMlaKeyUp], f.step,
+                                {.x = queries,
+                                 .y = s.q,
+                                 .heads = a.heads,
+                                 .head_rows = m.keys_by_latent ? m.latent_dim : m.nope_dim,
+                                 .x_head = m.nope_dim + m.rope_dim,
+                                 .y_head = a.head_dim,
+                                 .transposed = !m.keys_by_latent,
+                                 .label = "queries to latent"}));
   const RopeSpec& rope = f.spec.ropes[static_cast<size_t>(a.rope)];
   LAHAR_TRY(ops::mla_store(f.recorder, {.queries = queries,
                                         .latents = latents,
@@ -115,14 +106,14 @@ Status record(const Forward& f, const LayerSpec& layer, const LayerWeights& weig
                                         .precision = f.precision,
                                         .tuning = f.tuning,
                                         .label = "attention"}));
-  LAHAR_TRY(record_heads(f, w.linears[kMlaValueUp],
-                         {.x = s.mid,
-                          .y = s.q,
-                          .heads = a.heads,
-                          .head_rows = m.value_dim,
-                          .x_head = m.latent_dim,
-                          .y_head = m.value_dim,
-                          .label = "values from latent"}));
+  LAHAR_TRY(record_head_product(f.recorder, w.linears[kMlaValueUp], f.step,
+                                {.x = s.mid,
+                                 .y = s.q,
+                                 .heads = a.heads,
+                                 .head_rows = m.value_dim,
+                                 .x_head = m.latent_dim,
+                                 .y_head = m.value_dim,
+                                 .label = "values from latent"}));
   return record_output(f, w.linears[kMlaOutput], s.q, layer.post_attention_norm ? &weights.post_attention : nullptr,
                        layer.residual_multiplier, nullptr, "attention output");
 }
