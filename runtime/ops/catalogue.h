@@ -32,6 +32,7 @@ void list_gate_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>& out)
 void list_delta_net_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>& out);
 void list_rwkv_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>& out);
 void list_rwkv7_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>& out);
+void list_rg_lru_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>& out);
 void list_attention_block_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>& out);
 void list_gated_ffn_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>& out);
 void list_sample_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>& out);

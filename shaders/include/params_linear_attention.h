@@ -31,6 +31,19 @@ struct Wkv4Push {
 };
 LAHAR_SHARED_SIZE(Wkv4Push, 96)
 
+struct RgLruPush {
+  address_t x, y_gate, y;                // fp32 [rows, width]
+  address_t input_gate, recurrent_gate;  // fp32 [rows, width], without their biases
+  address_t input_bias, recurrent_bias;  // fp32 [width]
+  address_t decay;                       // fp32 [width]
+  address_t step;
+  StateAddress state;  // [width]
+  uint width;
+  uint x_stride, gate_stride, y_gate_stride, y_stride;  // floats
+  uint reserved;
+};
+LAHAR_SHARED_SIZE(RgLruPush, 120)
+
 struct DeltaNetPush {
   address_t qkv;          // fp32 [rows, q | k | v]
   address_t beta, alpha;  // fp32 [rows, value_heads]

@@ -14,10 +14,15 @@ struct TestRun {
   uint32_t rows = 1, read = params::kNoState, write = params::kNoState;
 };
 
+inline uint32_t rows_of(const std::vector<TestRun>& runs) {
+  uint32_t rows = 0;
+  for (const TestRun& run : runs) rows += run.rows;
+  return rows;
+}
+
 // A step of these runs, one behind the other, in a bucket of `spare` rows more.
 inline HostStep make_step(const std::vector<TestRun>& runs, uint32_t spare = 0) {
-  uint32_t used = 0;
-  for (const TestRun& run : runs) used += run.rows;
+  const uint32_t used = rows_of(runs);
   HostStep step(used + spare, used);
   step.state.n_runs = static_cast<uint32_t>(runs.size());
   uint32_t row = 0;
@@ -27,6 +32,28 @@ inline HostStep make_step(const std::vector<TestRun>& runs, uint32_t spare = 0) 
   }
   return step;
 }
+
+// Rows of `width` random floats on the device, `more` floats of padding behind each.
+struct Rows {
+  Rows(gpu::Device& device, uint32_t rows, uint32_t width, uint64_t seed, float low = -1, float high = 1, uint32_t more = 4)
+      : values(random_floats(size_t{rows} * width, seed, low, high)),
+        width(width),
+        stride((width + 3) / 4 * 4 + more),
+        buffer(to_device(device, padded_rows(values, rows, width, stride), "rows")) {}
+  ops::Activations activations() const { return {buffer, stride}; }
+  double at(uint32_t row, uint32_t i) const { return values[size_t{row} * width + i]; }
+
+  std::vector<float> values;
+  uint32_t width, stride;
+  gpu::Buffer buffer;
+};
+
+struct Vector {
+  Vector(gpu::Device& device, size_t n, uint64_t seed, float low = -1, float high = 1)
+      : values(random_floats(n, seed, low, high)), buffer(to_device(device, values, "vector")) {}
+  std::vector<float> values;
+  gpu::Buffer buffer;
+};
 
 // Slots of random floats; the layer's part, `floats` wide, begins behind 16 bytes of another's.
 class TestStates {

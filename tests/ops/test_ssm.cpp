@@ -13,35 +13,7 @@ using Runs = std::vector<TestRun>;
 constexpr uint32_t kNone = params::kNoState;
 constexpr double kError = 1e-11;  // of squares: 3e-6 of the values
 
-uint32_t rows_of(const Runs& runs) {
-  uint32_t rows = 0;
-  for (const TestRun& run : runs) rows += run.rows;
-  return rows;
-}
-
 double silu(double x) { return x / (1 + std::exp(-x)); }
-
-// Rows of `width` floats on the device, `more` floats of padding behind each.
-struct Rows {
-  Rows(gpu::Device& device, uint32_t rows, uint32_t width, uint64_t seed, float low = -1, float high = 1, uint32_t more = 4)
-      : values(random_floats(size_t{rows} * width, seed, low, high)),
-        width(width),
-        stride((width + 3) / 4 * 4 + more),
-        buffer(to_device(device, padded_rows(values, rows, width, stride), "rows")) {}
-  ops::Activations activations() const { return {buffer, stride}; }
-  double at(uint32_t row, uint32_t i) const { return values[size_t{row} * width + i]; }
-
-  std::vector<float> values;
-  uint32_t width, stride;
-  gpu::Buffer buffer;
-};
-
-struct Vector {
-  Vector(gpu::Device& device, size_t n, uint64_t seed, float low = -1, float high = 1)
-      : values(random_floats(n, seed, low, high)), buffer(to_device(device, values, "vector")) {}
-  std::vector<float> values;
-  gpu::Buffer buffer;
-};
 
 void expect_rows(gpu::Device& device, const Output& output, uint32_t rows, uint32_t width, uint32_t stride,
                  const std::vector<double>& expected) {
