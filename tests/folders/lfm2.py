@@ -97,21 +97,10 @@ def experts(c, w, p, x):
     return out
 
 
-def linear(w, name, x):
-    y = product(w.matrix(name + ".weight"), x)
-    return plus(y, w.flat(name + ".bias")) if name + ".bias" in w else y
-
-
 def short_conv(w, p, x, kept):
     hidden = len(x)
     both = linear(w, p + "in_proj", x)
-    taps = w.matrix(p + "conv.weight")
-    kept.setdefault("inputs", [[0.0] * hidden] * (len(taps[0]) - 1))
-    window = kept["inputs"] + [times(both[:hidden], both[2 * hidden:])]
-    kept["inputs"] = window[1:]
-    mixed = [sum(t * row[i] for t, row in zip(tap, window)) for i, tap in enumerate(taps)]
-    if p + "conv.bias" in w:
-        mixed = plus(mixed, w.flat(p + "conv.bias"))
+    mixed = convolved(w, p + "conv.", times(both[:hidden], both[2 * hidden:]), kept)
     return linear(w, p + "out_proj", times(both[hidden:2 * hidden], mixed))
 
 

@@ -94,6 +94,16 @@ def attention(q, keys, values, scale):
     return out
 
 
+def convolved(w, p, x, kept):
+    """Channel by channel over the tokens so far; the last inputs are kept."""
+    taps = w.matrix(p + "weight")
+    kept.setdefault("inputs", [[0.0] * len(taps)] * (len(taps[0]) - 1))
+    window = kept["inputs"] + [x]
+    kept["inputs"] = window[1:]
+    mixed = [sum(t * row[i] for t, row in zip(tap, window)) for i, tap in enumerate(taps)]
+    return plus(mixed, w.flat(p + "bias")) if p + "bias" in w else mixed
+
+
 def rounded(values, kind):
     """As floats of 32 bits, or (BF16) with the lower half of their bits zero."""
     packed = bytearray(struct.pack(f"<{len(values)}f", *values))
@@ -133,6 +143,12 @@ class Weights:
         """[n][rows][cols] of three dimensions."""
         shape, _ = self.tensors[name]
         return heads_of(self.matrix(name), shape[1])
+
+
+def linear(w, name, x):
+    """With its bias where it has one."""
+    y = product(w.matrix(name + ".weight"), x)
+    return plus(y, w.flat(name + ".bias")) if name + ".bias" in w else y
 
 
 def write_folder(folder, config, weights):
