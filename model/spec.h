@@ -104,7 +104,19 @@ struct FfnSpec {
 
 // What mixes the tokens of a sequence. All but kAttention and kMla keep a recurrent state instead of keys and values;
 // kAttentionMamba2, the sum of the two, keeps both.
-enum class Mixer { kNone, kAttention, kMla, kMamba, kMamba2, kAttentionMamba2, kDeltaNet, kShortConv, kRwkv4, kRwkv7 };
+enum class Mixer {
+  kNone,
+  kAttention,
+  kMla,
+  kMamba,
+  kMamba2,
+  kAttentionMamba2,
+  kDeltaNet,
+  kShortConv,
+  kRgLru,
+  kRwkv4,
+  kRwkv7
+};
 // Keys and values are all that is kept.
 constexpr bool is_attention(Mixer mixer) { return mixer == Mixer::kAttention || mixer == Mixer::kMla; }
 
@@ -123,6 +135,7 @@ struct LayerSpec {
   SsmSpec ssm;
   DeltaNetSpec delta_net;
   RwkvSpec rwkv;
+  RgLruSpec rg_lru;
   ShortConvSpec short_conv;
   FfnSpec ffn;  // kDense, kDenseAndExperts
   MoeSpec moe;  // kExperts, kDenseAndExperts

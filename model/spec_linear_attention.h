@@ -1,7 +1,10 @@
-// Token mixers with a matrix or vector of state: gated DeltaNet, RWKV, short convolutions. What ModelSpec says of them.
+// Token mixers with a matrix or vector of state: gated DeltaNet, RWKV, RG-LRU, short convolutions. What ModelSpec says of
+// them.
 #pragma once
 
 #include <cstdint>
+
+#include "ops/common.h"
 
 namespace lahar {
 
@@ -19,6 +22,13 @@ struct RwkvSpec {
   uint32_t most_rank = 0;                                               // of these
   float head_norm_eps = 64e-5f;                                         // RWKV-7
   uint32_t width = 0;                                                   // of the channel mixing
+};
+
+// Wout (RG-LRU(conv(Wx u)) * f(Wy u)), ops/rg_lru.h.
+struct RgLruSpec {
+  uint32_t width = 0, heads = 0;                            // each head's channels give its gates; a multiple of 4
+  uint32_t conv = 0;                                        // taps of the causal convolution
+  ops::Activation activation = ops::Activation::kGeluTanh;  // f
 };
 
 struct ShortConvSpec {

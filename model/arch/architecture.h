@@ -65,6 +65,6 @@ extern const Architecture kErnie45Moe, kGlm4Moe, kGptOss, kGraniteMoe, kLlama4, 
 extern const Architecture kBloom, kCohere, kCohere2, kDeepSeekV2, kDeepSeekV3, kErnie45, kExaone4, kFalcon, kGemma2, kGemma3,
     kGlm, kGlm4, kGpt2, kGptNeox, kGranite, kHunyuan, kLlama, kMistral, kMpt, kOlmo2, kPhi3, kQwen2, kQwen3, kSeedOss,
     kSmolLm3, kStableLm, kStarcoder2;
-extern const Architecture kFalconH1, kGraniteHybrid, kMamba, kMamba2, kNemotronH;
+extern const Architecture kFalconH1, kGraniteHybrid, kMamba, kMamba2, kNemotronH, kRecurrentGemma;
 
 }  // namespace lahar::arch

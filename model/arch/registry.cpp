@@ -17,12 +17,12 @@ namespace arch {
 namespace {
 
 constexpr const Architecture* kAll[] = {
-    &kBloom,    &kCohere, &kCohere2, &kDeepSeekV2,    &kDeepSeekV3, &kErnie45,   &kErnie45Moe, &kExaone4,   &kFalcon,
-    &kFalconH1, &kGemma2, &kGemma3,  &kGemma3n,       &kGemma4,     &kGlm,       &kGlm4,       &kGlm4Moe,   &kGpt2,
-    &kGptNeox,  &kGptOss, &kGranite, &kGraniteHybrid, &kGraniteMoe, &kHunyuan,   &kLfm2,       &kLfm2Moe,   &kLlama,
-    &kLlama4,   &kMamba,  &kMamba2,  &kMiniMaxM2,     &kMistral,    &kMixtral,   &kMpt,        &kNemotronH, &kOlmo2,
-    &kOlmoe,    &kPhi3,   &kQwen2,   &kQwen2Moe,      &kQwen3,      &kQwen35,    &kQwen35Moe,  &kQwen3Moe,  &kQwen3Next,
-    &kRwkv4,    &kRwkv7,  &kSeedOss, &kSmolLm3,       &kStableLm,   &kStarcoder2};
+    &kBloom,          &kCohere, &kCohere2, &kDeepSeekV2,    &kDeepSeekV3, &kErnie45,  &kErnie45Moe, &kExaone4,   &kFalcon,
+    &kFalconH1,       &kGemma2, &kGemma3,  &kGemma3n,       &kGemma4,     &kGlm,      &kGlm4,       &kGlm4Moe,   &kGpt2,
+    &kGptNeox,        &kGptOss, &kGranite, &kGraniteHybrid, &kGraniteMoe, &kHunyuan,  &kLfm2,       &kLfm2Moe,   &kLlama,
+    &kLlama4,         &kMamba,  &kMamba2,  &kMiniMaxM2,     &kMistral,    &kMixtral,  &kMpt,        &kNemotronH, &kOlmo2,
+    &kOlmoe,          &kPhi3,   &kQwen2,   &kQwen2Moe,      &kQwen3,      &kQwen35,   &kQwen35Moe,  &kQwen3Moe,  &kQwen3Next,
+    &kRecurrentGemma, &kRwkv4,  &kRwkv7,   &kSeedOss,       &kSmolLm3,    &kStableLm, &kStarcoder2};
 
 constexpr TensorNames kGgufNames{.embedding = "token_embd",
                                  .embedding_norm = "token_embd_norm",

@@ -6,6 +6,7 @@
 #include "blocks/mamba2.h"
 #include "blocks/mla.h"
 #include "blocks/moe_ffn.h"
+#include "blocks/rg_lru.h"
 #include "blocks/rwkv4.h"
 #include "blocks/rwkv7.h"
 #include "blocks/short_conv.h"
@@ -16,6 +17,7 @@ const BlockKind* block_kind(Mixer mixer) {
   switch (mixer) {
     case Mixer::kDeltaNet: return &kDeltaNetBlock;
     case Mixer::kShortConv: return &kShortConvBlock;
+    case Mixer::kRgLru: return &kRgLruBlock;
     case Mixer::kRwkv4: return &kRwkv4Block;
     case Mixer::kRwkv7: return &kRwkv7Block;
     case Mixer::kMla: return &kMlaBlock;

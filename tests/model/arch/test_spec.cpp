@@ -215,6 +215,21 @@ TEST(Spec, Starcoder2HasBiasesAndAWindow) {
   EXPECT_EQ(layer.attention.window, 16u);
 }
 
+TEST(Spec, RecurrentGemmaRefusesWhatItDoesNotKnow) {
+  const auto error_with = [](const char* key, const json& value) {
+    json config = sizes("recurrent_gemma", 1);
+    config[key] = value;
+    const auto spec = spec_of_config(config, {{"model.embed_tokens.weight", {40, 32}}});
+    return spec.ok() ? std::string() : spec.error().message;
+  };
+  EXPECT_NE(error_with("block_types", json::array({"recurrent"})).find("temporal_pre_norm"),
+            std::string::npos);  // no more than a tensor
+  for (const json& types : {json::array({"mamba"}), json::array(), json("attention")})
+    EXPECT_NE(error_with("block_types", types).find("block_types: expected"), std::string::npos) << types;
+  EXPECT_NE(error_with("lru_width", 36).find("lru_width: expected a multiple of 4"), std::string::npos);
+  EXPECT_NE(error_with("hidden_activation", "mish").find("'mish'"), std::string::npos);
+}
+
 TEST(Spec, Qwen2SlidesOnlyWhereItIsSwitchedOn) {
   auto names = with_norms({"input_layernorm", "post_attention_layernorm"});
   for (const char* name : {"q", "k", "v"})
