@@ -75,6 +75,7 @@ struct AttentionSpec {
   float temperature = 0, temperature_floor = 1;
   int32_t rope = -1;                         // index in ModelSpec::ropes; -1: positions are not rotated
   float alibi = 0;                           // exponent of the last head's slope, times -1 (ALiBi); 0: none
+  bool alibi_scaled = false;                 // the slopes are multiplied by scale too (Falcon)
   float clamp = 0;                           // q, k, v are clamped to [-clamp, clamp] after their bias; 0: not
   bool clamp_normed = false;                 // after the q/k norm instead, before RoPE
   bool keys_as_values = false;               // v is k before its norm and RoPE

@@ -1,5 +1,6 @@
 // Falcon in its three shapes: 7B (one KV head, attention and feed-forward in parallel behind one norm), 40B and later
-// ("new decoder": KV groups, one or two norms), and RW (multi-head, sequential). ALiBi is not supported.
+// ("new decoder": KV groups, one or two norms), and RW (multi-head, sequential, ALiBi whose slopes are scaled as scores are;
+// transformers rounds them and their products with positions to bf16, which is not done here).
 #include "arch/common.h"
 
 namespace lahar::arch {
@@ -24,15 +25,16 @@ void read(Config& c, ModelSpec& spec) {
                 .default_eps = 1e-5,
                 .default_tied = true};
   common.default_width = 4 * c.count(common.hidden, 1, kMaxHidden);
-  const bool new_decoder = c.flag({"new_decoder_architecture", ""}, false);
+  // RefinedWeb's files of 40B have groups without the word for them.
+  const bool new_decoder = c.flag({"new_decoder_architecture", ""}, c.has({"n_head_kv", ""}));
   if (!c.gguf() && !new_decoder) {
     // num_kv_heads is in the file all the same, and means nothing: one, or as many as heads.
     common.kv_heads = {};
     common.default_kv_heads = c.flag({"multi_query", ""}, true) ? 1 : 0;
   }
   read_common(c, spec, common);
-  use_one_rope(c, spec);
-  if (c.flag({"alibi", ""}, false)) c.fail(ErrorCode::kUnsupported, "config.json: alibi is not supported");
+  const bool alibi = c.flag({"alibi", ""}, false);
+  if (!alibi) use_one_rope(c, spec);
   spec.norm.kind = ops::NormKind::kLayer;
   spec.norm.bias = true;
 
@@ -45,6 +47,7 @@ void read(Config& c, ModelSpec& spec) {
     layer.shared_norm = parallel && !two_norms;
     layer.pre_ffn_norm = !layer.shared_norm;
     layer.ffn.gated = false;
+    if (alibi) layer.attention.alibi = 8, layer.attention.alibi_scaled = true;
     layer.attention.qkv_bias = layer.attention.output_bias = layer.ffn.up_bias = layer.ffn.down_bias = bias;
     // What GGUF's runtimes compute; the checkpoints were trained with the exact form.
     if (c.gguf()) layer.ffn.activation = ops::Activation::kGeluTanh;

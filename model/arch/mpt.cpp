@@ -30,6 +30,16 @@ Attention read_attention(Config& c) {
   return attention;
 }
 
+// Mosaic's own class heeds expansion_ratio, transformers' always has 4 times the hidden size.
+uint32_t default_width(Config& c, uint32_t hidden) {
+  const uint32_t ratio = c.count({"expansion_ratio", ""}, 1, 64, 4);
+  for (const char* root : {"transformer.", ""}) {
+    const TensorView* up = c.gguf() ? nullptr : c.source().find_tensor(std::string(root) + "blocks.0.ffn.up_proj.weight");
+    if (up != nullptr && up->shape == Shape{uint64_t{4} * hidden, hidden}) return 4 * hidden;
+  }
+  return ratio * hidden;
+}
+
 void read(Config& c, ModelSpec& spec) {
   Common common{.layers = {"n_layers", "block_count"},
                 .hidden = {"d_model", "embedding_length"},
@@ -43,7 +53,7 @@ void read(Config& c, ModelSpec& spec) {
                 .default_activation = "gelu",
                 .default_eps = 1e-5,
                 .default_tied = true};
-  common.default_width = c.count(common.hidden, 1, kMaxHidden) * c.count({"expansion_ratio", ""}, 1, 64, 4);
+  common.default_width = default_width(c, c.count(common.hidden, 1, kMaxHidden));
   read_common(c, spec, common);
   spec.norm.kind = ops::NormKind::kLayer;
   spec.norm.bias = c.has_tensor("output_norm.bias");

@@ -9,12 +9,16 @@ namespace {
 constexpr std::string_view kGguf[] = {"stablelm"}, kHf[] = {"stablelm", "stablelm_epoch"};
 
 void read(Config& c, ModelSpec& spec) {
+  // stablelm_epoch has other names for some.
   read_common(c, spec,
               {.head_dim = {"", "attention.key_length"},
-               .eps = {"layer_norm_eps", "attention.layer_norm_epsilon"},
+               .eps = {c.has({"norm_eps", ""}) ? "norm_eps" : "layer_norm_eps", "attention.layer_norm_epsilon"},
+               .default_kv_heads = c.gguf() ? 0u : 32u,
                .default_context = 4096,
                .default_eps = 1e-5});
-  use_one_rope(c, spec, {.partial = true, .default_part = 0.25});
+  use_one_rope(
+      c, spec,
+      {.partial = true, .default_part = 0.25, .part_key = c.has({"rope_pct", ""}) ? "rope_pct" : "partial_rotary_factor"});
   spec.norm.kind = ops::NormKind::kLayer;
   spec.norm.bias = true;
   const bool bias = c.flag({"use_qkv_bias", ""}, false);

@@ -54,6 +54,7 @@ ops::AttentionParams attention_of(const Scratch& s, const AttentionSpec& spec, c
           .chunk = spec.chunk,
           .sinks = weights.sinks,
           .alibi = spec.alibi,
+          .alibi_scaled = spec.alibi_scaled,
           .scratch = s.attention,
           .label = "attention"};
 }

@@ -25,6 +25,7 @@ struct AttentionParams {
   // ALiBi's largest exponent, usually 8: slope_h = 2^(-alibi (h + 1) / n) where n is the largest power of two of at most
   // `heads`, and for heads from n on 2^(-alibi (h - n + 1/2) / n). 0: no slopes.
   float alibi = 0;
+  bool alibi_scaled = false;  // slopes are multiplied by scale too
   // fp32 partial results of the split decode: attention_scratch_bytes() bytes.
   gpu::BufferRange scratch;
   uint32_t max_context =

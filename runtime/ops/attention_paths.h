@@ -55,7 +55,8 @@ inline uint32_t group_of(const AttentionParams& p) { return p.heads / p.kv.kv_he
 inline uint32_t type_of(const AttentionParams& p) { return static_cast<uint32_t>(p.kv.type); }
 // The constant SCORES of the kernels (shaders/attention/scores.glsl).
 inline uint32_t scores_of(const AttentionParams& p) {
-  return (p.softcap > 0 ? 1 : 0) + (p.sinks ? 2 : 0) + (p.alibi > 0 ? std::bit_floor(p.heads) << 8 : 0);
+  const uint32_t slopes = p.alibi > 0 ? (p.alibi_scaled ? 4 : 0) + (std::bit_floor(p.heads) << 8) : 0;
+  return (p.softcap > 0 ? 1 : 0) + (p.sinks ? 2 : 0) + slopes;
 }
 
 }  // namespace lahar::ops::detail

@@ -186,7 +186,7 @@ void main() {
   [[unroll]] for (uint g = 0; g < ITEMS; ++g) {
     highest[g] = kNoScore;
     total[g] = 0;
-    slope[g] = alibi_slope(items[g].head, p.alibi);
+    slope[g] = alibi_slope(items[g].head, p.alibi, p.scale);
     const uint64_t from = p.q + uint64_t(items[g].row) * (4 * p.q_stride);
     [[unroll]] for (uint i = 0; i < LANE_DIMS4; ++i) {
       q[g * LANE_DIMS4 + i] = has_dims(lane, i) ? load_f32x4(from, 4 * items[g].head * HEAD_DIM + 16 * (lane + i * TEAM)) * (p.scale * kKvQueryUnit)

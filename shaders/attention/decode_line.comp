@@ -83,7 +83,7 @@ void main() {
   const uint64_t q_row = p.q + uint64_t(t) * uint64_t(4 * p.q_stride);
   [[unroll]] for (uint g = 0; g < ITEMS; ++g) {
     const uint head = min(first_head + g, end_head - 1);
-    slope[g] = alibi_slope(head, p.alibi);
+    slope[g] = alibi_slope(head, p.alibi, p.scale);
     [[unroll]] for (uint i = 0; i < kVectors; ++i)
       q[g * kVectors + i] = lane_f32(q_row + uint64_t(4 * (head * HEAD_DIM + i * LANES)), HEAD_DIM - i * LANES) * (p.scale * kKvQueryUnit);
   }

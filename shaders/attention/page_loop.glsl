@@ -84,7 +84,7 @@ void add_page(uint slot, uint index, uint first, uint end, uint last, KvPart key
 void load_queries(uint64_t row, uint first_head, uint end_head, uint64_t q_norm) {
   [[unroll]] for (uint g = 0; g < ITEMS; ++g) {
     const uint head = min(first_head + g, end_head - 1);
-    slope[g] = alibi_slope(head, p.alibi);
+    slope[g] = alibi_slope(head, p.alibi, p.scale);
     load_turned_head(row + uint64_t(4 * head * HEAD_DIM), q_norm, head, p.eps);
     [[unroll]] for (uint i = 0; i < kHeadVectors; ++i) q[g * kHeadVectors + i] = v[i] * (p.scale * kKvQueryUnit);
   }

@@ -114,7 +114,7 @@ void main() {
     item_last[i] = item.seen ? item.last : 0;
     item_q[i] = p.q + uint64_t(item.row) * (4 * p.q_stride) + uint64_t(4 * item.head * HEAD_DIM);
     item_y[i] = item.present ? p.y + uint64_t(item.row) * (4 * p.y_stride) + uint64_t(4 * item.head * VALUE_DIM) : 0;
-    item_slope[i] = alibi_slope(item.head, p.alibi);
+    item_slope[i] = alibi_slope(item.head, p.alibi, p.scale);
     highest[i] = kNoScore;
     [[unroll]] for (uint k = 0; k < kParts; ++k) part_total[i * kParts + k] = 0;
   }

@@ -83,7 +83,7 @@ void main() {
   [[unroll]] for (uint r = 0; r < ITEMS; ++r) {
     items[r] = tile_item(p.step, tile, gl_SubgroupInvocationID + gl_WorkGroupSize.x * r, kv_head, p.window,
                          p.chunk, kv_last_index(p.kv));
-    slope[r] = alibi_slope(items[r].head, p.alibi);
+    slope[r] = alibi_slope(items[r].head, p.alibi, p.scale);
     const uint64_t from = p.q + uint64_t(items[r].row) * (4 * p.q_stride);
     [[unroll]] for (uint i = 0; i < kDims4; ++i) {
       q[r * kDims4 + i] = load_f32x4(from, 4 * items[r].head * HEAD_DIM + 16 * i) * (p.scale * kKvQueryUnit);

@@ -93,7 +93,7 @@ void main() {
     item_keys[id] = item.seen ? uvec2(item.first, item.last) : uvec2(0xffffffffu, 0);
     item_q[id] = p.q + uint64_t(item.row) * (4 * p.q_stride) + uint64_t(4 * item.head * HEAD_DIM);
     item_y[id] = item.present ? p.y + uint64_t(item.row) * (4 * p.y_stride) + uint64_t(4 * item.head * VALUE_DIM) : 0;
-    item_slope[id] = alibi_slope(item.head, p.alibi);
+    item_slope[id] = alibi_slope(item.head, p.alibi, p.scale);
   }
   barrier();  // the items are written before they are read
   uint lowest = 0xffffffffu, last = 0;

@@ -59,6 +59,14 @@ def softplus(x):
     return x if x > 30 else math.log1p(math.exp(x))
 
 
+def relu(x):
+    return max(x, 0.0)
+
+
+def gelu(x):
+    return 0.5 * x * (1 + math.erf(x / math.sqrt(2)))
+
+
 def gelu_tanh(x):
     return 0.5 * x * (1 + math.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x ** 3)))
 

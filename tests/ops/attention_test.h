@@ -16,6 +16,7 @@ struct AttentionCase {
   std::vector<TestRun> runs = {{}};
   uint32_t bucket = 1, window = 0, chunk = 0;
   float alibi = 0;
+  bool alibi_scaled = false;
   bool sinks = false;
   float softcap = 0, score_scale = 1;
   uint32_t max_context = 0;  // 0: what the page tables can hold
@@ -64,6 +65,7 @@ class AttentionRig {
             .chunk = case_.chunk,
             .sinks = case_.sinks ? gpu::BufferRange(sinks_buffer_) : gpu::BufferRange(),
             .alibi = case_.alibi,
+            .alibi_scaled = case_.alibi_scaled,
             .scratch = scratch_.range(),
             .max_context = max_context(),
             .step = step_ref_,
@@ -109,7 +111,7 @@ class AttentionRig {
   }
 
   // The slopes as the paper's recipe gives them: 2^(-m (h + 1) / n) for n heads, a power of two; beyond it those of 2n
-  // heads, every other one.
+  // heads, every other one. Scaled ones are multiplied by the scale.
   double slope(uint32_t head) const {
     if (case_.alibi == 0) return 0;
     uint32_t n = 1;
@@ -117,7 +119,7 @@ class AttentionRig {
     std::vector<double> slopes;
     for (uint32_t h = 0; h < n; ++h) slopes.push_back(std::pow(2.0, -double{case_.alibi} * (h + 1) / n));
     for (uint32_t h = 0; h < n; ++h) slopes.push_back(std::pow(2.0, -double{case_.alibi} * (2 * h + 1) / (2 * n)));
-    return slopes[head];
+    return slopes[head] * (case_.alibi_scaled ? scale_ : 1.0f);
   }
 
   // On matrices, operands (weights too) are rounded to fp16.
@@ -180,9 +182,10 @@ inline void run_form(gpu::Device& device, AttentionRig& rig, const ops::Attentio
 inline void run_case(gpu::Device& device, const AttentionCase& c, AttentionForms which = AttentionForms::kOneOfEachPath) {
   SCOPED_TRACE(testing::Message() << "heads " << c.heads << "/" << c.kv.kv_heads << " dim " << c.kv.head_dim << " type "
                                   << static_cast<int>(c.kv.type) << " window " << c.window << " cap " << c.softcap
-                                  << " chunk " << c.chunk << " alibi " << c.alibi << " sinks " << c.sinks << " values of "
-                                  << c.kv.shared_dim << " bucket " << c.bucket << " runs " << c.runs.size() << " of "
-                                  << c.runs[0].rows << " at " << c.runs[0].first_index << " context " << c.max_context);
+                                  << " chunk " << c.chunk << " alibi " << c.alibi << (c.alibi_scaled ? " scaled" : "")
+                                  << " sinks " << c.sinks << " values of " << c.kv.shared_dim << " bucket " << c.bucket
+                                  << " runs " << c.runs.size() << " of " << c.runs[0].rows << " at " << c.runs[0].first_index
+                                  << " context " << c.max_context);
   AttentionRig rig(device, c);
   const std::vector<ops::AttentionForm> forms = rig.forms();
   ASSERT_FALSE(forms.empty());

@@ -41,6 +41,8 @@ TEST_F(AttentionMaskTest, Alibi) {
     run_case(device(), {.kv = kv, .heads = heads, .runs = {{0, 30, 40}}, .bucket = 64, .alibi = 8});
   }
   run_case(device(), {.heads = 6, .runs = {{0, 70, 2}}, .bucket = 2, .window = 30, .alibi = 4});
+  for (const auto& [bucket, rows] : {std::pair{1u, 1u}, {4u, 3u}, {64u, 40u}})
+    run_case(device(), {.heads = 6, .runs = {{0, 30, rows}}, .bucket = bucket, .alibi = 8, .alibi_scaled = true});
 }
 
 TEST_F(AttentionMaskTest, ValuesThatAreDimsOfTheKeys) {
@@ -63,6 +65,8 @@ TEST_F(AttentionMaskTest, OnMatrices) {
     GTEST_SKIP() << "the device has no cooperative matrices that the kernel can use";
   run_case(device(), {.heads = 6, .runs = {{0, 9, 35}}, .bucket = 64, .window = 16, .sinks = true}, AttentionForms::kCoop);
   run_case(device(), {.heads = 6, .runs = {{0, 9, 35}}, .bucket = 64, .chunk = 17, .alibi = 8}, AttentionForms::kCoop);
+  run_case(device(), {.heads = 6, .runs = {{0, 9, 35}}, .bucket = 64, .alibi = 8, .alibi_scaled = true},
+           AttentionForms::kCoop);
   run_case(device(),
            {.kv = {.kv_heads = 1, .head_dim = 80, .shared_dim = 64}, .heads = 6, .runs = {{0, 9, 35}}, .bucket = 64},
            AttentionForms::kCoop);

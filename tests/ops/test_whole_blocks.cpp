@@ -226,6 +226,7 @@ struct AttentionCase {
   uint32_t index = 40;  // of the row in its cache
   uint32_t window = 0, chunk = 0;
   float softcap = 0, alibi = 0;
+  bool alibi_scaled = false;
   bool sinks = false, folded = true, bias = false, valid = true;
   ops::RopePairing pairing = ops::RopePairing::kHalves;
   uint32_t rope_dims = 64;
@@ -297,6 +298,7 @@ class AttentionBlockRig {
             .chunk = case_.chunk,
             .sinks = case_.sinks ? gpu::BufferRange(sinks_) : gpu::BufferRange{},
             .alibi = case_.alibi,
+            .alibi_scaled = case_.alibi_scaled,
             .scratch = scratch_.range(),
             .max_context = kv_.capacity(),
             .step = step_ref_,
@@ -421,6 +423,7 @@ std::vector<AttentionCase> attention_cases() {
        .qk_norm = kEachHead},
       {.index = 77, .chunk = 32, .softcap = 3, .sinks = true},
       {.index = 33, .window = 1, .alibi = 8, .pairing = RopePairing::kNone},
+      {.index = 41, .alibi = 8, .alibi_scaled = true, .pairing = RopePairing::kNone},
       {.folded = false, .pairing = RopePairing::kInterleaved, .rope_dims = 20},
       {.valid = false}};
   for (const WeightFormat format : kBlockFormats) {

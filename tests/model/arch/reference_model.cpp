@@ -151,7 +151,7 @@ struct Layer {
         double dot = 0;
         for (size_t d = 0; d < a.head_dim; ++d) dot += all[h * a.head_dim + d] * keys[j][kv + d];
         dot *= a.scale * tuned;
-        if (a.alibi > 0) dot -= alibi_slope(a, h) * static_cast<double>(position - j);
+        if (a.alibi > 0) dot -= alibi_slope(a, h) * (a.alibi_scaled ? a.scale : 1.0) * static_cast<double>(position - j);
         if (a.softcap > 0) dot = a.softcap * std::tanh(dot / a.softcap);
         scores.push_back(dot);
         largest = std::max(largest, dot);

@@ -352,9 +352,11 @@ TEST(Spec, FalconInItsOtherShapes) {
   spec = spec_of_config(config, with({"input_layernorm", "post_attention_layernorm"}));
   ASSERT_TRUE(spec.ok()) << spec.error().message;
   EXPECT_TRUE(!spec->layers[0].parallel && spec->layers[0].pre_ffn_norm);
+  EXPECT_EQ(spec->layers[0].attention.alibi, 0);
   config["alibi"] = true;
-  EXPECT_NE(spec_of_config(config, with({"input_layernorm", "post_attention_layernorm"})).error().message.find("alibi"),
-            std::string::npos);
+  spec = spec_of_config(config, with({"input_layernorm", "post_attention_layernorm"}));
+  ASSERT_TRUE(spec.ok()) << spec.error().message;
+  EXPECT_TRUE(spec->layers[0].attention.alibi == 8 && spec->layers[0].attention.alibi_scaled && spec->ropes.empty());
 }
 
 TEST(Spec, GenerationDefaults) {

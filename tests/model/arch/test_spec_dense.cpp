@@ -137,6 +137,24 @@ TEST(DenseSpec, Mpt) {
   EXPECT_FALSE(model->spec.norm.bias);
 }
 
+// An option that changes the result is refused where it is not there, by its name.
+TEST(DenseSpec, RefusesWhatIsNotThere) {
+  const Tensors some = llama_like({});  // enough for the layers to be believed
+  const auto message_of = [&](json config, const char* key, const json& value) {
+    config[key] = value;
+    const auto model = make(config, some);
+    return model.ok() ? std::string() : model.error().message;
+  };
+  const auto has = [](const std::string& message, const char* text) { return message.find(text) != std::string::npos; };
+  std::string message = message_of(sizes("llama"), "hidden_act", "quick_gelu");
+  EXPECT_TRUE(has(message, "hidden_act: activation 'quick_gelu' is not supported")) << message;
+  message = message_of(sizes("bloom"), "apply_residual_connection_post_layernorm", true);
+  EXPECT_TRUE(has(message, "apply_residual_connection_post_layernorm is not supported")) << message;
+  const json mpt = {{"model_type", "mpt"}, {"d_model", 48}, {"n_layers", 4}, {"n_heads", 6}};
+  message = message_of(mpt, "attn_config", json::object({{"qk_ln", true}}));
+  EXPECT_TRUE(has(message, "attn_config: qk_ln is not supported")) << message;
+}
+
 TEST(DenseSpec, Cohere) {
   json config = sizes("cohere");
   config["use_qk_norm"] = true;
