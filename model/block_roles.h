@@ -59,6 +59,7 @@ struct VectorRole {
   Shape shape;
   float offset = 0;               // added to every value
   float (*map)(float) = nullptr;  // applied to every value before the offset; null: none
+  float limit = 0;                // values beyond it or its negative become it; 0: none do
   // Of consecutive values, all of them; empty: ones.
   std::vector<FactorRun> factors;
 };

@@ -11,6 +11,7 @@ struct AltUpSpec {
   uint32_t streams = 0, active = 0;  // streams 0: one ordinary residual stream
   uint32_t laurel_rank = 0;
   bool scaled = true;  // what the inputs of a layer's own are added by is scaled first
+  float limit = 0;     // of the coefficients by which streams are corrected; 0: none
 };
 
 // Inputs that each layer has of its own, from the token and the embedding: gated by the layer's output, projected, added.

@@ -19,8 +19,9 @@ Status read_vector(const VectorTensors& vector, std::vector<float>& out) {
     LAHAR_TRY(quant::to_floats(piece.tensor->dtype, piece.tensor->data, values));
     for (const RowRun& run : piece.runs)
       for (uint32_t i = 0; i < run.rows; ++i) {
-        const float value =
-            vector.map == nullptr ? values[run.first + i * run.step] : vector.map(values[run.first + i * run.step]);
+        float value = values[run.first + i * run.step];
+        if (vector.map != nullptr) value = vector.map(value);
+        if (vector.limit > 0) value = std::clamp(value, -vector.limit, vector.limit);
         out.push_back(value * piece.factor + vector.offset);
       }
   }

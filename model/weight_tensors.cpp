@@ -270,7 +270,7 @@ Result<VectorTensors> Resolver::vector_of(const std::string& prefix, const Vecto
   if (tensor == nullptr) return missing(name);
   if (squeezed(tensor->shape) != squeezed(role.shape)) return wrong_shape(*tensor, role.shape);
   const auto size = static_cast<uint32_t>(role.shape.elements().value_or(0));
-  VectorTensors out{{}, size, role.offset, role.map};
+  VectorTensors out{{}, size, role.offset, role.map, role.limit};
   uint32_t first = 0;
   for (const FactorRun& run : role.factors) {
     out.pieces.push_back({tensor, {{first, run.values}}, run.values, run.factor});
@@ -396,7 +396,14 @@ Result<FoundVocabulary> find_vocabulary(const ModelSource& source, const arch::T
       table->shape[0] > arch::kMaxVocabulary)
     return Error{ErrorCode::kFormat, source.name() + ": tensor '" + name + "': expected shape [vocabulary, " +
                                          std::to_string(hidden) + "], found " + table->shape.to_string()};
-  return FoundVocabulary{static_cast<uint32_t>(table->shape[0]), !find_head(source, layout.names.head).empty()};
+  FoundVocabulary found{.vocabulary = static_cast<uint32_t>(table->shape[0])};
+  const std::string head_name = find_head(source, layout.names.head);
+  found.has_head = !head_name.empty();
+  const TensorView* head = found.has_head ? source.find_tensor(weight_of(head_name)) : nullptr;
+  if (head != nullptr && head->shape == table->shape)
+    found.head_differs = head->dtype != table->dtype || head->data.size() != table->data.size() ||
+                         std::memcmp(head->data.data(), table->data.data(), head->data.size()) != 0;
+  return found;
 }
 
 }  // namespace lahar

@@ -41,6 +41,7 @@ struct VectorTensors {
   uint32_t size = 0;
   float offset = 0;               // added to every value
   float (*map)(float) = nullptr;  // applied before the offset
+  float limit = 0;                // as VectorRole's
 };
 
 struct NormTensors {
@@ -92,6 +93,7 @@ Result<ModelTensors> resolve_tensors(const ModelSource& source, const ModelSpec&
 struct FoundVocabulary {
   uint32_t vocabulary = 0;  // rows of the embedding table
   bool has_head = false;
+  bool head_differs = false;  // has as many values, but others than the embedding table
 };
 Result<FoundVocabulary> find_vocabulary(const ModelSource& source, const arch::TensorLayout& layout, uint32_t hidden);
 

@@ -52,6 +52,7 @@ LayerRoles altup_layer_roles(const ModelSpec& spec, uint32_t, const ModelSource&
   vectors[altup::kPredict] = {name("altup_predict_coef.weight", "altup.prediction_coefs.weight"),
                               {uint64_t{streams} * streams, streams}};
   vectors[altup::kCorrect] = {name("altup_correct_coef.weight", "altup.correction_coefs.weight"), {streams, streams}};
+  vectors[altup::kCorrect].limit = spec.altup.limit;
   if (spec.altup.scaled)
     vectors[altup::kCorrectScale] = {name("altup_correct_scale.weight", "altup.correct_output_scale"), {spec.hidden}};
   return roles;
@@ -74,6 +75,12 @@ BlockRoles altup_extra_roles(const ModelSpec& spec, const ModelSource& source) {
   roles.linears[altup::kExpand] = expand_role(spec, gguf);
   for (uint32_t i = 1; i < spec.altup.streams; ++i) roles.linears.push_back(merge_role(spec, gguf, i));
   return roles;
+}
+
+void check_inputs_activation(Config& config, const ModelSpec& spec) {
+  if (!config.gguf() && spec.layers[0].ffn.activation != ops::Activation::kGeluTanh)
+    config.fail(ErrorCode::kUnsupported,
+                "config.json: hidden_activation: with inputs of each layer's own gelu_pytorch_tanh alone is supported");
 }
 
 const TensorView* find_below_roots(const ModelSource& source, std::string_view name) {

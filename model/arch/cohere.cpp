@@ -9,13 +9,13 @@ namespace {
 
 constexpr std::string_view kGguf[] = {"command-r"}, kHf[] = {"cohere"}, kNames2[] = {"cohere2"};
 
-int32_t read_parallel(Config& c, ModelSpec& spec) {
+int32_t read_parallel(Config& c, ModelSpec& spec, double base) {
   read_common(c, spec,
               {.eps = {"layer_norm_eps", "attention.layer_norm_epsilon"},
                .default_context = 8192,
                .default_eps = 1e-5,
                .default_tied = true});
-  const int32_t rope = add_rope(c, spec, {.interleaved = true});
+  const int32_t rope = add_rope(c, spec, {.default_base = base, .interleaved = true});
   read_attention_bias(c, spec);
   spec.norm.kind = ops::NormKind::kLayer;
   spec.qk_norm_eps = spec.norm.eps;
@@ -28,7 +28,7 @@ int32_t read_parallel(Config& c, ModelSpec& spec) {
 }
 
 void read(Config& c, ModelSpec& spec) {
-  const int32_t rope = read_parallel(c, spec);
+  const int32_t rope = read_parallel(c, spec, c.gguf() ? 1e4 : 5e5);
   const bool qk_norm = c.gguf() ? c.has_tensor("blk.0.attn_q_norm.weight") : c.flag({"use_qk_norm", ""}, false);
   for (LayerSpec& layer : spec.layers) {
     layer.attention.rope = rope;
@@ -39,7 +39,7 @@ void read(Config& c, ModelSpec& spec) {
 }
 
 void read2(Config& c, ModelSpec& spec) {
-  const int32_t rope = read_parallel(c, spec);
+  const int32_t rope = read_parallel(c, spec, 1e4);
   const uint32_t window = read_window(c, c.gguf() ? 0 : 4096);
   for (uint32_t i = 0; i < spec.layers.size() && c.status().ok(); ++i) {
     AttentionSpec& a = spec.layers[i].attention;

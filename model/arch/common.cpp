@@ -9,7 +9,7 @@ namespace lahar::arch {
 namespace {
 
 uint32_t read_head_dim(Config& c, const Common& common, uint32_t hidden, uint32_t heads) {
-  uint32_t fallback = c.gguf() ? 0 : common.default_head_dim;
+  uint32_t fallback = c.gguf() || c.is_null(common.head_dim) ? 0 : common.default_head_dim;
   if (fallback == 0) fallback = hidden / heads;
   const uint32_t head_dim = c.count(common.head_dim, 1, kMaxHeadDim, fallback);
   if (head_dim == 0 || head_dim > kMaxHeadDim) {
@@ -49,12 +49,12 @@ void read_common(Config& c, ModelSpec& spec, const Common& common) {
     default_heads = std::max(default_heads, c.layer_count(common.heads, i, 0, kMaxHeads, 0));
   const ops::Activation activation =
       c.gguf() ? ops::Activation::kSilu : c.activation(common.activation, common.default_activation);
+  const uint32_t default_kv_heads = c.is_null(common.kv_heads) ? 0 : common.default_kv_heads;
   for (uint32_t i = 0; i < spec.layers.size() && c.status().ok(); ++i) {
     AttentionSpec& a = spec.layers[i].attention;
     a.heads = default_heads == 0 ? c.layer_count(common.heads, i, 1, kMaxHeads)
                                  : c.layer_count(common.heads, i, 1, kMaxHeads, default_heads);
-    a.kv_heads =
-        c.layer_count(common.kv_heads, i, 1, kMaxHeads, common.default_kv_heads == 0 ? a.heads : common.default_kv_heads);
+    a.kv_heads = c.layer_count(common.kv_heads, i, 1, kMaxHeads, default_kv_heads == 0 ? a.heads : default_kv_heads);
     a.head_dim = read_head_dim(c, common, spec.hidden, a.heads);
     a.scale = static_cast<float>(1 / std::sqrt(static_cast<double>(a.head_dim)));
     if (a.heads % a.kv_heads != 0)
@@ -78,7 +78,7 @@ void read_attention_bias(Config& c, ModelSpec& spec, bool fallback) {
 }
 
 uint32_t read_window(Config& c, uint32_t fallback) {
-  if (!c.gguf() && c.json().contains("sliding_window") && c.json()["sliding_window"].is_null()) return 0;
+  if (c.is_null({"sliding_window", ""})) return 0;
   return c.count({"sliding_window", "attention.sliding_window"}, 0, UINT32_MAX, fallback);
 }
 

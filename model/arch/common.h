@@ -21,8 +21,8 @@ struct Common {
   std::string_view default_activation = "silu";
   uint32_t default_layers = 0;    // 0: required
   uint32_t default_heads = 0;     // 0: required
-  uint32_t default_kv_heads = 0;  // 0: as many as heads
-  uint32_t default_head_dim = 0;  // 0: hidden / heads; for config.json alone
+  uint32_t default_kv_heads = 0;  // 0: as many as heads, which null in config.json always means
+  uint32_t default_head_dim = 0;  // 0: hidden / heads, likewise; for config.json alone
   uint32_t default_context = 2048;
   uint32_t default_width = 0;  // 0: required
   double default_eps = 1e-6;

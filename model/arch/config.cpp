@@ -57,7 +57,8 @@ bool Config::has(Key key) const {
   return find(key) != nullptr;
 }
 
-bool Config::null(Key key) const {
+bool Config::is_null(Key key) const {
+  if (gguf() || key.hf.empty()) return false;
   auto found = json_->find(key.hf);
   return found != json_->end() && found->is_null();
 }

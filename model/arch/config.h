@@ -40,8 +40,8 @@ class Config {
 
   // There and not null.
   bool has(Key key) const;
-  // config.json says null: for the keys where that is no default.
-  bool null(Key key) const;
+  // config.json has the key, and null for it.
+  bool is_null(Key key) const;
   // A whole number in [least, most]; required where there is no fallback. GGUF: 0 is "not set" where it is below `least`.
   uint32_t count(Key key, uint32_t least, uint32_t most);
   uint32_t count(Key key, uint32_t least, uint32_t most, uint32_t fallback);

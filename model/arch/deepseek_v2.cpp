@@ -26,7 +26,7 @@ void read_deepseek(Config& c, ModelSpec& spec, const DeepSeek& form) {
     read_router(c, moe, form.router);
     const Key shared_key{"n_shared_experts", "expert_shared_count"};
     const uint32_t shared =
-        c.count(shared_key, 0, ops::kMaxExperts, c.gguf() || c.null(shared_key) ? 0 : form.shared_experts);
+        c.count(shared_key, 0, ops::kMaxExperts, c.gguf() || c.is_null(shared_key) ? 0 : form.shared_experts);
     moe.shared_width = shared * moe.width;
     moe.shared_bias = ffn_bias;
     form.finish(c, moe, i);

@@ -20,6 +20,8 @@ void read(Config& c, ModelSpec& spec) {
                .default_tied = true});
   use_one_rope(c, spec);
   read_attention_bias(c, spec);
+  if (c.flag({"use_bidirectional_attention", ""}, false))
+    c.fail(ErrorCode::kUnsupported, "config.json: use_bidirectional_attention is not supported");
   spec.embedding_scale = std::sqrt(static_cast<float>(spec.hidden));
   // null switches a cap off; a missing key means the default.
   const auto cap = [&c](Key key, double fallback) {

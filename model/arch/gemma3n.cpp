@@ -22,8 +22,9 @@ double normal_quantile(double sparsity) {
   return (low + high) / 2;
 }
 
-double sparsity_of(Config& c, uint32_t layer) {
-  const double first_ten = layer < 10 ? 0.95 : 0;
+double sparsity_of(Config& c, uint32_t layer, size_t layers) {
+  // A config.json without a list means this in models of more than ten layers; GGUF's are all larger.
+  const double first_ten = layer < 10 && (c.gguf() || layers > 10) ? 0.95 : 0;
   if (c.gguf()) return first_ten;
   auto found = c.json().find("activation_sparsity_pattern");
   if (found == c.json().end() || found->is_null()) return first_ten;
@@ -48,6 +49,8 @@ void read_streams(Config& c, ModelSpec& spec) {
   a.active = c.count({"altup_active_idx", "altup.active_idx"}, 0, 7, 0);
   a.laurel_rank = c.gguf() ? dimension(c, "blk.0.laurel_l.weight", 0) : c.count({"laurel_rank", ""}, 1, kMaxWidth, 64);
   a.scaled = c.flag({"altup_correct_scale", ""}, true);
+  if (!c.gguf() && !c.is_null({"altup_coef_clip", ""}))
+    a.limit = static_cast<float>(c.number({"altup_coef_clip", ""}, 1e-9, 1e9, 120));
   spec.layer_inputs.width = c.gguf() ? dimension(c, "per_layer_proj_norm.weight", 0)
                                      : c.count({"hidden_size_per_layer_input", ""}, 1, kMaxWidth, 256);
   spec.layer_inputs.vocabulary = table_rows(c.source(), c.gguf() ? "per_layer_token_embd" : "embed_tokens_per_layer");
@@ -71,6 +74,7 @@ void read(Config& c, ModelSpec& spec) {
       add_rope(c, spec, {.plain = c.gguf(), .layer_type = "sliding_attention", .gguf_base = {"", "rope.freq_base_swa"}});
   read_streams(c, spec);
   read_attention_bias(c, spec);
+  check_inputs_activation(c, spec);
   spec.embedding_scale = std::sqrt(static_cast<float>(spec.hidden));
   spec.logit_softcap = static_cast<float>(c.number({"final_logit_softcapping", "final_logit_softcapping"}, 0, 1e9, 30));
   const uint32_t window = read_window(c, 512);
@@ -84,7 +88,7 @@ void read(Config& c, ModelSpec& spec) {
     AttentionSpec& a = layer.attention;
     layer.post_attention_norm = layer.post_ffn_norm = true;
     layer.ffn.activation = c.gguf() ? ops::Activation::kGeluTanh : layer.ffn.activation;
-    const double sparsity = sparsity_of(c, i);
+    const double sparsity = sparsity_of(c, i, layers);
     layer.ffn.sparse = sparsity > 0;
     layer.ffn.sample_deviation = c.gguf();
     layer.ffn.deviations = sparsity > 0 ? static_cast<float>(normal_quantile(sparsity)) : 0;

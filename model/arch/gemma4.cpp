@@ -97,6 +97,7 @@ void read(Config& c, ModelSpec& spec) {
                .default_tied = true});
   read_attention_bias(c, spec);
   read_layer_inputs(c, spec);
+  if (spec.layer_inputs.width != 0) check_inputs_activation(c, spec);
   if (c.text({"use_bidirectional_attention", ""}, "") == "all")
     c.fail(ErrorCode::kUnsupported, "config.json: use_bidirectional_attention: 'all' is not supported");
   spec.embedding_scale = std::sqrt(static_cast<float>(spec.hidden));

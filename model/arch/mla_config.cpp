@@ -37,7 +37,7 @@ MlaSpec read_mla_sizes(Config& c, const ModelSpec& spec) {
     m.keys_by_latent = c.has_tensor("blk.0.attn_k_b.weight");
   } else {
     // null says that queries are projected directly; a key that is missing does not.
-    m.q_rank = c.count(q_rank, 0, kMaxHidden, c.null(q_rank) ? 0 : 1536);
+    m.q_rank = c.count(q_rank, 0, kMaxHidden, c.is_null(q_rank) ? 0 : 1536);
     m.latent_dim = c.count(latent, 4, kMaxHeadDim, 512);
     m.rope_dim = c.count(rope_dim, 4, kMaxHeadDim, 64);
     m.nope_dim = c.count({"qk_nope_head_dim", ""}, 4, kMaxHeadDim, 128);

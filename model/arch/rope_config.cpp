@@ -133,8 +133,9 @@ void read_hf(Config& c, const RopeOptions& options, uint32_t head_dim, RopeSpec&
   spec.config.base = c.number_in(rope, "config.json: RoPE", "rope_theta", 1e-3, 1e30, base);
   spec.dims = head_dim;
   if (options.partial) {
-    const double in_object = c.number_in(rope, "config.json: RoPE", "partial_rotary_factor", 0, 1, options.default_part);
-    const double part = c.number({options.part_key, ""}, 0, 1, in_object);
+    // Classes that know the key beside rope_parameters write its default there, whatever the object says.
+    const double beside = c.number({options.part_key, ""}, 0, 1, options.default_part);
+    const double part = c.number_in(rope, "config.json: RoPE", "partial_rotary_factor", 0, 1, beside);
     spec.dims = static_cast<uint32_t>(head_dim * part);
   }
   if (!options.plain) read_hf_scaling(c, options, rope, spec);

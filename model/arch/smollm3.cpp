@@ -26,13 +26,14 @@ void read(Config& c, ModelSpec& spec) {
   const int32_t rope = add_rope(c, spec, {.default_base = c.gguf() ? 10000.0 : 2000000.0, .gguf_interleaved = true});
   read_attention_bias(c, spec);
   const bool mlp_bias = !c.gguf() && c.flag({"mlp_bias", ""}, false);
+  // The list of types says which layers slide, the flag only what becomes of a missing list.
   const bool slides = !c.gguf() && c.flag({"use_sliding_window", ""}, false);
-  const uint32_t window = slides ? read_window(c, 0) : 0;
+  const uint32_t window = c.gguf() ? 0 : read_window(c, 0);
   for (uint32_t i = 0; i < spec.layers.size() && c.status().ok(); ++i) {
     LayerSpec& layer = spec.layers[i];
     const bool positions = rotates(c, i);
     layer.attention.rope = positions ? rope : -1;
-    if (window != 0 && c.sliding_layer(i, !positions)) layer.attention.window = window;
+    if (window != 0 && c.sliding_layer(i, slides && !positions)) layer.attention.window = window;
     layer.ffn.up_bias = layer.ffn.down_bias = mlp_bias;
   }
 }

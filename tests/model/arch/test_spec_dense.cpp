@@ -226,6 +226,67 @@ TEST(DenseSpec, SeedOssHunyuanErnie) {
   EXPECT_FALSE(model->spec.rope_depends_on_context());
 }
 
+// null says what the class would derive, a missing key what the class sets.
+TEST(DenseSpec, NullIsNotMissing) {
+  json config = sizes("ernie4_5");
+  config.update({{"head_dim", nullptr}, {"num_key_value_heads", nullptr}});
+  Tensors tensors = llama_like({"input_layernorm", "post_attention_layernorm"}, false);
+  tensors[3].second = tensors[4].second = {48, 48};
+  const auto model = make(config, tensors);
+  EXPECT_MADE(model);
+  EXPECT_EQ(model->spec.layers[0].attention.kv_heads, 6u);
+  EXPECT_EQ(model->spec.layers[0].attention.head_dim, 8u);
+}
+
+TEST(DenseSpec, PartOfTheHeadIsInTheObject) {
+  json config = sizes("glm");
+  config.update({{"head_dim", 8},
+                 {"attention_bias", false},
+                 {"partial_rotary_factor", 0.5},
+                 {"rope_parameters", {{"rope_type", "default"}, {"rope_theta", 1e4}, {"partial_rotary_factor", 0.75}}}});
+  Tensors tensors = llama_like({"input_layernorm", "post_attention_layernorm"});
+  tensors.push_back({kLayer + "mlp.gate_up_proj", {112, 48}});
+  const auto model = make(config, tensors);
+  EXPECT_MADE(model);
+  EXPECT_EQ(model->spec.ropes[0].dims, 6u);
+}
+
+// A head that is another than the embedding table counts, whatever the flag says.
+TEST(DenseSpec, HeadsThatDiffer) {
+  for (const bool tied : {false, true}) {
+    json config = sizes("granite");
+    config["tie_word_embeddings"] = tied;
+    const std::vector<std::string> norms = {"input_layernorm", "post_attention_layernorm"};
+    const auto with = make(config, llama_like(norms)), without = make(config, llama_like(norms, false));
+    EXPECT_MADE(with);
+    EXPECT_MADE(without);
+    EXPECT_FALSE(with->spec.tied_head);
+    EXPECT_TRUE(without->spec.tied_head);
+  }
+}
+
+TEST(DenseSpec, UnknownOptionsAreRefused) {
+  const auto refused = [](json config, const char* key, const json& value) {
+    config[key] = value;
+    Tensors tensors = llama_like({"input_layernorm", "post_attention_layernorm"});
+    const auto model = make(config, tensors);
+    ASSERT_FALSE(model.ok()) << key;
+    EXPECT_EQ(model.error().code, ErrorCode::kUnsupported) << model.error().message;
+    EXPECT_NE(model.error().message.find(key), std::string::npos) << model.error().message;
+  };
+  for (const char* type : {"cohere", "cohere2", "ernie4_5", "exaone4", "glm", "glm4", "granite", "hunyuan_v1_dense", "olmo2",
+                           "seed_oss", "smollm3"})
+    refused(sizes(type), "hidden_act", "mish");
+  for (const char* type : {"gemma2", "gemma3_text"}) {
+    refused(sizes(type), "hidden_activation", "mish");
+    refused(sizes(type), "use_bidirectional_attention", true);
+  }
+  refused(sizes("gemma3n_text"), "hidden_activation", "silu");
+  const json types = {"linear_attention", "full_attention", "full_attention", "full_attention"};
+  for (const char* type : {"cohere2", "exaone4", "gemma2", "gemma3_text", "gemma3n_text"})
+    refused(sizes(type), "layer_types", types);
+}
+
 }  // namespace
 
 }  // namespace lahar
