@@ -86,6 +86,7 @@ struct AttentionSpec {
   bool value_norm = false;  // RMSNorm of each head's v, without weights
   bool qkv_bias = false, output_bias = false;
   float output_scale = 1;  // of what kAttentionMamba2 adds to the residual stream
+  float bias_scale = 1;    // of the biases of q, k, v and the output
   bool output_gate =
       false;  // the output is multiplied by the sigmoid of a gate, which q's projection gives behind each head
 };
@@ -144,6 +145,7 @@ struct LayerSpec {
   bool parallel = false;     // post norms are absent then
   bool shared_norm = false;  // only with parallel; pre_ffn_norm is false then
   float residual_multiplier = 1;
+  float norm_eps = 0;   // of LayerNorms in front of the blocks; 0: the model's
   float end_scale = 1;  // factor of x behind the layer; others than 1 need post_ffn_norm or inputs of the layer's own
 };
 
@@ -165,6 +167,7 @@ struct ModelSpec {
   bool embedding_norm = false;     // of the scaled embedding (and positions)
   bool learned_positions = false;  // positions [context_length, hidden] are added to the embedding
   NormSpec norm;                   // all of the residual stream's norms
+  float final_norm_eps = 0;        // of a LayerNorm; 0: as the others
   float qk_norm_eps = 1e-6f;
   AltUpSpec altup;
   LayerInputsSpec layer_inputs;

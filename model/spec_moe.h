@@ -33,8 +33,12 @@ struct MoeSpec {
   float clamp = 0, alpha = 1;
 
   uint32_t shared_width = 0;  // 0: no shared expert; gated and activated as the others are
-  bool shared_gate = false;
-  bool shared_bias = false;  // in all its products; not with a gate
+  bool shared_gate = false, shared_bias = false;  // biases in all its products: not with a gate
+
+  // Above 0, what the experts read and write has that width: y = Wout(sum of weight * expert(Win x)) + shared(x). Router and
+  // shared expert read x itself (Nemotron-H).
+  uint32_t latent = 0;
+  bool latent_bias = false;
 };
 
 }  // namespace lahar

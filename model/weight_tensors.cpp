@@ -56,11 +56,18 @@ class Resolver {
   std::string root_;
 };
 
-std::optional<std::string> find_root(const ModelSource& source, std::string_view embedding) {
-  if (source.gguf() != nullptr) return std::string();
-  for (std::string_view root : kRoots)
-    if (source.find_tensor(std::string(root) + weight_of(embedding)) != nullptr) return std::string(root);
-  return std::nullopt;
+struct FoundEmbedding {
+  std::string root, name;  // root: what all names begin with; name: without it and without ".weight"
+};
+
+// Where there is none, a name for the message.
+FoundEmbedding find_embedding(const ModelSource& source, const arch::TensorNames& names) {
+  if (source.gguf() != nullptr) return {"", std::string(names.embedding)};
+  for (std::string_view name : {names.embedding, names.other_embedding})
+    for (std::string_view root : kRoots)
+      if (!name.empty() && source.find_tensor(std::string(root) + weight_of(name)) != nullptr)
+        return {std::string(root), std::string(name)};
+  return {std::string(kRoots[0]), std::string(names.embedding)};
 }
 
 // The head's name without ".weight" or what else is looked for; empty where the source has none.
@@ -232,8 +239,11 @@ Status Resolver::qkv(const std::string& layer, const LayerSpec& spec, LayerTenso
     if (a.kv_source < 0) LAHAR_TRY(qk_norm(layer + std::string(n.k_norm), a.kv_heads, a, out.k_norm));
   }
   if (a.sinks) { LAHAR_ASSIGN(out.sinks, vector(layer + std::string(n.sinks), a.heads)); }
-  return linear(layer + std::string(n.attention_output), spec_.hidden, a.heads * a.head_dim, a.output_bias,
-                layout_.scaled_attention_output, out.attention_output);
+  LAHAR_TRY(linear(layer + std::string(n.attention_output), spec_.hidden, a.heads * a.head_dim, a.output_bias,
+                   layout_.scaled_attention_output, out.attention_output));
+  for (LinearTensors* part : {&out.qkv, &out.attention_output})
+    for (VectorPiece& bias : part->bias.pieces) bias.factor *= a.bias_scale;
+  return {};
 }
 
 Status Resolver::ffn(const std::string& layer, const FfnSpec& f, LayerTensors& out) const {
@@ -342,16 +352,15 @@ Result<LayerTensors> Resolver::layer(size_t index) const {
 
 Result<ModelTensors> Resolver::resolve() {
   const arch::TensorNames& n = layout_.names;
-  auto root = find_root(source_, n.embedding);
-  if (!root) return missing(std::string(kRoots[0]) + weight_of(n.embedding));
-  root_ = *root;
+  const FoundEmbedding embedding = find_embedding(source_, n);
+  root_ = embedding.root;
   ModelTensors out;
   const auto table = [&](const std::string& name, uint32_t rows, LinearTensors& table_out) -> Status {
     LAHAR_ASSIGN(MatrixPiece piece, matrix(name, rows, spec_.hidden, false, true));
     table_out = {rows, spec_.hidden, {std::move(piece)}, {}};
     return {};
   };
-  LAHAR_TRY(table(root_ + std::string(n.embedding), spec_.vocabulary, out.embedding));
+  LAHAR_TRY(table(root_ + embedding.name, spec_.vocabulary, out.embedding));
   if (spec_.learned_positions) LAHAR_TRY(table(root_ + std::string(n.positions), spec_.context_length, out.positions));
   if (!spec_.tied_head) {
     const std::string head = find_head(source_, n.head);
@@ -387,8 +396,8 @@ Result<ModelTensors> resolve_tensors(const ModelSource& source, const ModelSpec&
 }
 
 Result<FoundVocabulary> find_vocabulary(const ModelSource& source, const arch::TensorLayout& layout, uint32_t hidden) {
-  const auto root = find_root(source, layout.names.embedding);
-  const std::string name = root.value_or(std::string(kRoots[0])) + weight_of(layout.names.embedding);
+  const FoundEmbedding embedding = find_embedding(source, layout.names);
+  const std::string name = embedding.root + weight_of(embedding.name);
   const TensorView* table = source.find_tensor(name);
   if (table == nullptr)
     return Error{ErrorCode::kFormat, source.name() + ": tensor '" + name + "' is missing" + missing_note(source)};

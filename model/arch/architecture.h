@@ -13,8 +13,8 @@ namespace lahar::arch {
 // Names without ".weight" or ".bias". Those of a layer follow `layer` + its number + "."; empty: the role has no tensor in
 // that form. Defaults: Hugging Face's llama.
 struct TensorNames {
-  std::string_view embedding = "embed_tokens", embedding_norm = "", positions = "", final_norm = "norm", head = "lm_head",
-                   layer = "layers.";
+  std::string_view embedding = "embed_tokens", other_embedding = "", embedding_norm = "", positions = "",
+                   final_norm = "norm", head = "lm_head", layer = "layers.";
   std::string_view pre_attention = "input_layernorm", post_attention = "", pre_ffn = "post_attention_layernorm",
                    post_ffn = "";
   std::string_view q = "self_attn.q_proj", k = "self_attn.k_proj", v = "self_attn.v_proj", qkv = "";

@@ -26,20 +26,26 @@ bool ends_in_this_layer(std::string_view name, std::string_view tail) {
 class Roles {
  public:
   Roles(const ModelSpec& spec, const MoeSpec& moe, const ModelSource& source, const ExpertNames& names)
-      : spec_(spec), moe_(moe), source_(source), gguf_(source.gguf() != nullptr), names_(gguf_ ? kGgufNames : names) {
+      : spec_(spec),
+        moe_(moe),
+        source_(source),
+        gguf_(source.gguf() != nullptr),
+        outer_(moe.latent > 0 ? moe.latent : spec.hidden),
+        names_(gguf_ ? kGgufNames : names) {
     names_.gguf_scaled = names.gguf_scaled;
   }
 
   BlockRoles build() {
     BlockRoles roles;
-    roles.linears = {router(), shared_up(), shared_down()};
+    roles.linears = {router(), shared_up(), shared_down(), latent(names_.latent_in, moe_.latent, spec_.hidden),
+                     latent(names_.latent_out, spec_.hidden, moe_.latent)};
     roles.vectors.resize(2);
     if (moe_.selection_bias) roles.vectors[kSelectionBias] = {std::string(names_.selection_bias), Shape{moe_.experts}};
     if (moe_.shared_width > 0 && moe_.shared_gate)
       roles.vectors[kSharedGate] = {std::string(names_.shared_sigmoid), Shape{spec_.hidden}};
     roles.experts.experts = moe_.experts;
     add_up(roles.experts.up);
-    ExpertMatrixRole down = role(names_.all_down, names_.down, spec_.hidden, moe_.width, moe_.down_bias);
+    ExpertMatrixRole down = role(names_.all_down, names_.down, outer_, moe_.width, moe_.down_bias);
     roles.experts.down.push_back(std::move(down));
     return roles;
   }
@@ -69,6 +75,11 @@ class Roles {
     return {.stacked = {{std::string(names_.shared_down), spec_.hidden, moe_.shared_width, moe_.shared_bias, {}}}};
   }
 
+  LinearRole latent(std::string_view name, uint32_t rows, uint32_t cols) const {
+    if (moe_.latent == 0) return {};
+    return {.stacked = {{std::string(name), rows, cols, moe_.latent_bias, {}}}};
+  }
+
   // In a GGUF one expert's tensors are called ffn_up.7, all together ffn_up_exps.
   ExpertMatrixRole role(std::string_view all, std::string_view each, uint32_t rows, uint32_t cols, bool bias) const {
     ExpertMatrixRole r;
@@ -87,13 +98,13 @@ class Roles {
   void add_up(std::vector<ExpertMatrixRole>& up) const {
     const uint32_t width = moe_.width;
     if (moe_.gated && !names_.all_gate_up.empty() && holds_gate_and_up()) {
-      ExpertMatrixRole fused = role(names_.all_gate_up, "", 2 * width, spec_.hidden, moe_.up_bias);
+      ExpertMatrixRole fused = role(names_.all_gate_up, "", 2 * width, outer_, moe_.up_bias);
       if (names_.interleaved) fused.runs = {{0, width, 2}, {1, width, 2}};
       up.push_back(std::move(fused));
       return;
     }
-    if (moe_.gated) up.push_back(role(gguf_ ? "ffn_gate_exps" : "", names_.gate, width, spec_.hidden, moe_.up_bias));
-    up.push_back(role(gguf_ ? "ffn_up_exps" : "", names_.up, width, spec_.hidden, moe_.up_bias));
+    if (moe_.gated) up.push_back(role(gguf_ ? "ffn_gate_exps" : "", names_.gate, width, outer_, moe_.up_bias));
+    up.push_back(role(gguf_ ? "ffn_up_exps" : names_.all_up, names_.up, width, outer_, moe_.up_bias));
   }
 
   // Any layer's: files have the same form in all of them.
@@ -109,6 +120,7 @@ class Roles {
   const MoeSpec& moe_;
   const ModelSource& source_;
   const bool gguf_;
+  const uint32_t outer_;  // what an expert reads and writes
   ExpertNames names_;
 };
 

@@ -38,7 +38,7 @@ bool is_sparse_layer(Config& config, uint32_t layer);
 void use_experts(LayerSpec& layer, const MoeSpec& moe);
 
 // Indices of a block of experts in its roles.
-enum ExpertLinear : uint32_t { kRouter = 0, kSharedUp = 1, kSharedDown = 2 };
+enum ExpertLinear : uint32_t { kRouter = 0, kSharedUp = 1, kSharedDown = 2, kLatentIn = 3, kLatentOut = 4 };
 enum ExpertVector : uint32_t { kSelectionBias = 0, kSharedGate = 1 };
 // Behind them, of a block of experts beside a dense one; all fp32 [hidden].
 enum DenseAndExpertsVector : uint32_t { kRouterNorm = 2, kExpertsNorm = 3, kDensePostNorm = 4, kExpertsPostNorm = 5 };
@@ -50,11 +50,13 @@ struct ExpertNames {
   std::string_view selection_bias = "mlp.gate.e_score_correction_bias";
   std::string_view experts = "mlp.experts.", gate = ".gate_proj", up = ".up_proj", down = ".down_proj";
   std::string_view all_gate_up = "mlp.experts.gate_up_proj", all_down = "mlp.experts.down_proj";
-  bool transposed = false;   // what holds all: [experts, inputs, outputs]; a tensor each is [outputs, inputs]
-  bool interleaved = false;  // what holds all: rows of gate and up in turns
+  std::string_view all_up = "";  // of experts without gates
+  bool transposed = false;       // what holds all: [experts, inputs, outputs]; a tensor each is [outputs, inputs]
+  bool interleaved = false;      // what holds all: rows of gate and up in turns
   std::string_view shared_gate_up = "", shared_gate = "mlp.shared_expert.gate_proj", shared_up = "mlp.shared_expert.up_proj",
                    shared_down = "mlp.shared_expert.down_proj";
   std::string_view shared_sigmoid = "mlp.shared_expert_gate.weight";
+  std::string_view latent_in = "", latent_out = "";
   bool gguf_scaled = false;  // GGUF's scale of every expert counts
 };
 // The roles of a block of experts; a GGUF file has names of its own.

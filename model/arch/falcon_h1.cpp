@@ -54,7 +54,10 @@ SsmSpec read_ssm(Config& c, const ModelSpec& spec) {
 }
 
 void read(Config& c, ModelSpec& spec) {
-  read_common(c, spec, {.default_context = 8192, .default_eps = 1e-5});
+  read_common(c, spec,
+              {.default_kv_heads = c.gguf() || c.json().contains("num_key_value_heads") ? 0u : 8u,
+               .default_context = 8192,
+               .default_eps = 1e-5});
   use_one_rope(c, spec, {});
   if (c.gguf())
     for (RopeSpec& rope : spec.ropes) rope.config.short_factors.clear();  // files may hold some, nobody uses them
@@ -71,8 +74,9 @@ void read(Config& c, ModelSpec& spec) {
     // The input's factor reaches q, k and v.
     layer.attention.scale *= in * in * factor(c, "key_multiplier");
     layer.attention.output_scale = in * out;
-    if (layer.attention.qkv_bias && in != 1)
-      c.fail(ErrorCode::kUnsupported, "config.json: attention_in_multiplier with attention_bias is not supported");
+    if (layer.attention.qkv_bias && in == 0)
+      c.fail(ErrorCode::kUnsupported, "config.json: attention_in_multiplier: 0 with attention_bias is not supported");
+    if (layer.attention.qkv_bias) layer.attention.bias_scale = 1 / in;  // the factors of q, k, v are not theirs
     layer.ffn.up_bias = layer.ffn.down_bias = mlp_bias;
     layer.ffn.gate_scale = mlp[0];
     layer.ffn.down_scale = mlp[1];

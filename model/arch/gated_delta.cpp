@@ -131,6 +131,7 @@ void read_gated_delta(Config& c, ModelSpec& spec, bool tiled) {
 }
 
 void read_gated_delta_experts(Config& c, ModelSpec& spec) {
+  if (!c.gguf() && c.count({"num_experts", ""}, 0, ops::kMaxExperts, 512) == 0) return;  // all layers are dense
   MoeSpec moe = read_moe(c, spec, {.default_experts = 512, .default_chosen = 10, .default_width = 512});
   moe.normalize = c.gguf() || c.flag({"norm_topk_prob", ""}, true);
   const Key shared{"shared_expert_intermediate_size", "expert_shared_feed_forward_length"};

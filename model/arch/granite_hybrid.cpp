@@ -15,11 +15,13 @@ bool is_mamba_layer(Config& c, uint32_t layer) {
   if (c.gguf()) return c.layer_count({"", "attention.head_count_kv"}, layer, 0, kMaxHeads) == 0;
   const auto types = c.json().find("layer_types");
   if (types == c.json().end() || types->is_null()) return true;
-  if (!types->is_array() || layer >= types->size() || !(*types)[layer].is_string()) {
-    c.fail_key({"layer_types", ""}, "expected a list with one string a layer");
-    return false;
+  if (types->is_array() && layer < types->size()) {
+    const nlohmann::json& type = (*types)[layer];
+    if (type == "mamba" || type == "linear_attention") return true;
+    if (type == "attention" || type == "full_attention") return false;
   }
-  return (*types)[layer].get_ref<const std::string&>() == "mamba";
+  c.fail_key({"layer_types", ""}, "expected \"mamba\" or \"attention\" for each layer");
+  return false;
 }
 
 void read_ffn(Config& c, ModelSpec& spec) {

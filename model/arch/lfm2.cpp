@@ -46,13 +46,18 @@ uint32_t most_heads(Config& c) {
 }
 
 void read(Config& c, ModelSpec& spec) {
+  // The names of the first files.
+  const char* width = c.has({"block_ff_dim", ""}) ? "block_ff_dim" : "intermediate_size";
+  const char* base = c.has({"theta", ""}) ? "theta" : "rope_theta";
   read_common(c, spec,
-              {.eps = {"norm_eps", "attention.layer_norm_rms_epsilon"},
+              {.width = {width, "feed_forward_length"},
+               .eps = {"norm_eps", "attention.layer_norm_rms_epsilon"},
                .default_heads = most_heads(c),
                .default_context = 128000,
                .default_eps = 1e-5,
                .default_tied = true});
-  use_one_rope(c, spec, {.default_base = 1e6});
+  use_one_rope(c, spec, {.default_base = 1e6, .base_key = base});
+  if (!c.gguf()) spec.tied_head = c.flag({"tie_embedding", ""}, spec.tied_head);
   const uint32_t window = c.count({"", "attention.sliding_window"}, 0, UINT32_MAX, 0);
   const uint32_t taps = c.count({"conv_L_cache", "shortconv.l_cache"}, 2, 8, 3);
   const bool bias = !c.gguf() && c.flag({"conv_bias", ""}, false);

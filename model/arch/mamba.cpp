@@ -35,8 +35,10 @@ void read(Config& c, ModelSpec& spec) {
   s.in_bias = s.out_bias = !c.gguf() && c.flag({"use_bias", ""}, false);
   s.inner_norms = c.gguf() ? c.flag({"", "ssm.dt_b_c_rms"}, false) : c.source().architecture() == "falcon_mamba";
   s.inner_norm_eps = c.gguf() ? spec.norm.eps : static_cast<float>(c.number({"mixer_rms_eps", ""}, 1e-30, 1, 1e-6));
-  if (s.inner % 4 != 0 || (s.inner_norms && (s.dt_rank % 4 != 0 || s.state % 4 != 0)))
-    c.fail(ErrorCode::kUnsupported, "channels, and step ranks and states that are normed, must be multiples of 4");
+  require_silu(c, {"hidden_act", ""});
+  if (s.inner % 4 != 0)
+    c.fail(ErrorCode::kUnsupported,
+           "Mamba layers of " + std::to_string(s.inner) + " channels are not supported; multiples of 4 are");
   for (LayerSpec& layer : spec.layers) {
     layer.mixer = Mixer::kMamba;
     layer.ssm = s;

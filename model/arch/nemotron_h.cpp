@@ -1,6 +1,8 @@
-// Nemotron-H: every layer is one block alone: Mamba-2, attention without positions, or a feed-forward block.
+// Nemotron-H: every layer is one block alone: Mamba-2, attention without positions, a feed-forward block or experts.
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "arch/experts.h"
 #include "arch/ssm.h"
 
 namespace lahar::arch {
@@ -9,13 +11,24 @@ namespace {
 
 constexpr std::string_view kNames[] = {"nemotron_h"};
 
-enum class Kind { kMamba, kAttention, kFfn };
+enum class Kind { kMamba, kAttention, kFfn, kExperts };
+
+constexpr ExpertNames kExpertNames{.router = "mixer.gate",
+                                   .selection_bias = "mixer.gate.e_score_correction_bias",
+                                   .experts = "mixer.experts.",
+                                   .all_gate_up = "",
+                                   .all_down = "mixer.experts.down_proj",
+                                   .all_up = "mixer.experts.up_proj",
+                                   .shared_up = "mixer.shared_experts.up_proj",
+                                   .shared_down = "mixer.shared_experts.down_proj",
+                                   .latent_in = "mixer.fc1_latent_proj",
+                                   .latent_out = "mixer.fc2_latent_proj"};
 
 // From config.json: one word a layer, or one letter a layer.
 std::vector<std::string> listed_kinds(const Config& c) {
   std::vector<std::string> kinds;
   const auto& json = c.json();
-  for (const char* key : {"layers_block_type", "hybrid_override_pattern"}) {
+  for (const char* key : {"layers_block_type", "layer_types", "hybrid_override_pattern"}) {
     const auto found = json.find(key);
     if (found == json.end() || !kinds.empty()) continue;
     if (found->is_array())
@@ -32,33 +45,66 @@ Kind kind_of(Config& c, const std::vector<std::string>& listed, uint32_t layer) 
     return c.layer_count({"", "attention.head_count_kv"}, layer, 0, kMaxHeads, 0) > 0 ? Kind::kAttention : Kind::kMamba;
   }
   const std::string kind = layer < listed.size() ? listed[layer] : "";
-  if (kind == "mamba" || kind == "M") return Kind::kMamba;
-  if (kind == "attention" || kind == "*") return Kind::kAttention;
+  if (kind == "mamba" || kind == "linear_attention" || kind == "M") return Kind::kMamba;
+  if (kind == "attention" || kind == "full_attention" || kind == "*") return Kind::kAttention;
   if (kind == "mlp" || kind == "-") return Kind::kFfn;
+  if (kind == "moe" || kind == "E") return Kind::kExperts;
   c.fail(ErrorCode::kUnsupported, "config.json: layer " + std::to_string(layer) + " is '" + kind.substr(0, 40) +
-                                      "', which is not supported; mamba (M), attention (*) and mlp (-) are");
+                                      "', which is not supported; mamba (M), attention (*), mlp (-) and moe (E) are");
   return Kind::kMamba;
 }
 
 void make(LayerSpec& layer, Kind kind, const SsmSpec& ssm) {
-  if (kind != Kind::kFfn) drop_ffn(layer);
-  if (kind == Kind::kMamba) use_mamba2(layer, ssm);
-  if (kind != Kind::kFfn) return;
+  if (kind == Kind::kMamba || kind == Kind::kAttention) {
+    drop_ffn(layer);
+    if (kind == Kind::kMamba) use_mamba2(layer, ssm);
+    return;
+  }
   layer.mixer = Mixer::kNone;
   layer.attention = {};
   layer.pre_attention_norm = false;
 }
 
+MoeSpec read_experts(Config& c, const ModelSpec& spec, ops::Activation activation, bool bias) {
+  MoeSpec moe = read_moe(c, spec,
+                         {.experts = {"n_routed_experts", ""},
+                          .width = {"moe_intermediate_size", ""},
+                          .default_experts = 8,
+                          .default_chosen = 2,
+                          .default_width = 7688});
+  read_router(c, moe, {.normalize = true});
+  moe.score = ops::RouterScore::kSigmoid;
+  moe.selection_bias = true;
+  moe.gated = false;
+  moe.activation = activation;
+  moe.shared_width = c.count({"moe_shared_expert_intermediate_size", ""}, 1, kMaxWidth, 7688);
+  moe.latent = c.has({"moe_latent_size", ""}) ? c.count({"moe_latent_size", ""}, 1, kMaxWidth) : 0;
+  moe.shared_bias = moe.latent_bias = bias;
+  return moe;
+}
+
+// The reference's own layers never have biases; those of NVIDIA's code have them where the configuration says so.
+bool has_attention_bias(const Config& c) {
+  const auto& tensors = c.source().tensors();
+  return std::any_of(tensors.begin(), tensors.end(),
+                     [](const TensorView& t) { return t.name.ends_with(".mixer.q_proj.bias"); });
+}
+
 void read(Config& c, ModelSpec& spec) {
   const std::vector<std::string> listed = listed_kinds(c);
+  if (!c.gguf() && (listed.empty() || listed.size() > c.source().tensors().size()))
+    c.fail_key({"layers_block_type", ""}, "expected a list with one string a layer");
   uint32_t width = 0;  // of any feed-forward block
   for (uint32_t i = 0; c.gguf() && i < c.source().tensors().size() && i < 4096 && width == 0; ++i)
     width = c.layer_count({"", "feed_forward_length"}, i, 0, kMaxWidth, 0);
   read_common(c, spec,
-              {.eps = {"layer_norm_epsilon", "attention.layer_norm_rms_epsilon"},
+              {.layers = {"", "block_count"},  // as many as are listed
+               .eps = {"layer_norm_epsilon", "attention.layer_norm_rms_epsilon"},
                .activation = {"mlp_hidden_act", ""},
                .default_activation = "relu2",
-               .default_layers = static_cast<uint32_t>(listed.size()),
+               .default_layers = c.gguf() ? 0 : std::max(static_cast<uint32_t>(listed.size()), 1u),
+               .default_kv_heads = c.gguf() || c.json().contains("num_key_value_heads") ? 0u : 8u,
+               .default_head_dim = 128,
                .default_context = 4096,
                .default_width = c.gguf() ? std::max(width, 1u) : 0,
                .default_eps = 1e-5});
@@ -72,6 +118,7 @@ void read(Config& c, ModelSpec& spec) {
                              .conv_bias = {"use_conv_bias", ""},
                              .in_bias = {"use_bias", ""},
                              .out_bias = {"use_bias", ""},
+                             .activation = {"mamba_hidden_act", ""},
                              .default_state = 128,
                              .default_heads = 128,
                              .default_groups = 8});
@@ -81,14 +128,19 @@ void read(Config& c, ModelSpec& spec) {
     ssm.dt_min = static_cast<float>(c.number({"time_step_min", ""}, 0, 1e9, 0.001));
     ssm.dt_max = 3.4e38f;
   }
-  read_attention_bias(c, spec);
+  spec.tied_head = false;  // nothing is tied, whatever is configured
+  const bool attention_bias = !c.gguf() && has_attention_bias(c);
   const bool mlp_bias = !c.gguf() && c.flag({"mlp_bias", ""}, false);
+  const ops::Activation activation = c.gguf() ? ops::Activation::kReluSquared : spec.layers[0].ffn.activation;
   for (uint32_t i = 0; i < spec.layers.size() && c.status().ok(); ++i) {
     LayerSpec& layer = spec.layers[i];
+    layer.attention.qkv_bias = layer.attention.output_bias = attention_bias;
     layer.ffn.gated = false;
     layer.ffn.up_bias = layer.ffn.down_bias = mlp_bias;
-    if (c.gguf()) layer.ffn.activation = ops::Activation::kReluSquared;
-    make(layer, kind_of(c, listed, i), ssm);
+    layer.ffn.activation = activation;
+    const Kind kind = kind_of(c, listed, i);
+    make(layer, kind, ssm);
+    if (kind == Kind::kExperts) use_experts(layer, read_experts(c, spec, activation, mlp_bias));
   }
 }
 
@@ -99,6 +151,7 @@ void adapt(const ModelSpec&, bool gguf, TensorLayout& layout) {
     return;
   }
   n = {.embedding = "embeddings",
+       .other_embedding = "embedding",
        .final_norm = "norm_f",
        .pre_attention = "norm",
        .pre_ffn = "norm",
@@ -113,8 +166,9 @@ void adapt(const ModelSpec&, bool gguf, TensorLayout& layout) {
 
 LayerRoles roles(const ModelSpec& spec, uint32_t index, const ModelSource& source) {
   const LayerSpec& layer = spec.layers[index];
-  if (layer.mixer != Mixer::kMamba2) return {};
-  return {.mixer = mamba2_roles(spec, layer, source.gguf() != nullptr, "mixer."), .ffn = {}};
+  LayerRoles roles = expert_layer_roles(spec, index, source, kExpertNames);
+  if (layer.mixer == Mixer::kMamba2) roles.mixer = mamba2_roles(spec, layer, source.gguf() != nullptr, "mixer.");
+  return roles;
 }
 
 }  // namespace

@@ -1,8 +1,11 @@
-// RWKV-4 (Hugging Face's "rwkv"). rescale_every halves weights and residual stream every so many layers, which only keeps
-// fp16 in its range: it is left out.
+// RWKV-4 (Hugging Face's "rwkv"). With rescale_every, the reference halves the residual stream behind every so many layers,
+// and what the layers add to it, to keep fp16 in its range. Here the stream stays as it is: a norm of its half is the norm
+// of itself with four times the eps.
 #include "blocks/rwkv4.h"
 
+#include <algorithm>
 #include <cmath>
+#include <nlohmann/json.hpp>
 
 #include "arch/common.h"
 
@@ -14,6 +17,15 @@ constexpr std::string_view kHf[] = {"rwkv"};
 
 float to_decay(float v) { return -std::exp(v); }
 float to_previous(float v) { return 1 - v; }  // files have the current token's part
+
+constexpr float kFinalEps = 1e-5f;  // of the final norm, whatever is configured
+
+// 0: never.
+uint32_t rescaling_period(const Config& c) {
+  const auto found = c.json().find("rescale_every");
+  if (found == c.json().end() || !found->is_number_integer()) return 6;
+  return static_cast<uint32_t>(std::clamp<int64_t>(found->get<int64_t>(), 0, UINT32_MAX));
+}
 
 void read(Config& c, ModelSpec& spec) {
   read_sizes(
@@ -29,7 +41,15 @@ void read(Config& c, ModelSpec& spec) {
   rwkv.width = optional("intermediate_size", 4 * spec.hidden);
   if (spec.hidden % 4 != 0 || rwkv.inner % 4 != 0)
     c.fail(ErrorCode::kUnsupported, "hidden sizes that are no multiple of 4 are not supported");
-  for (LayerSpec& layer : spec.layers) {
+  const uint32_t every = rescaling_period(c);
+  const auto grown = [&](float eps, size_t layers) {
+    const int halved = every == 0 ? 0 : static_cast<int>(std::min<size_t>(layers / every, 30));
+    return std::ldexp(eps, 2 * halved);
+  };
+  spec.final_norm_eps = grown(kFinalEps, spec.layers.size());
+  for (size_t i = 0; i < spec.layers.size(); ++i) {
+    LayerSpec& layer = spec.layers[i];
+    layer.norm_eps = grown(spec.norm.eps, i);
     layer.mixer = Mixer::kRwkv4;
     layer.ffn_kind = FfnKind::kRwkv4;
     layer.rwkv = rwkv;

@@ -55,14 +55,19 @@ uint32_t read_width(Config& c, uint32_t hidden) {
 void read(Config& c, ModelSpec& spec) {
   read_sizes(c, spec, {.eps = {"norm_eps", "attention.layer_norm_epsilon"}, .default_context = 2048, .default_eps = 1e-5});
   spec.norm.kind = ops::NormKind::kLayer;
-  spec.norm.bias = spec.embedding_norm = true;
-  if (!c.gguf() && (!c.flag({"norm_first", ""}, true) || !c.flag({"norm_bias", ""}, true)))
-    c.fail(ErrorCode::kUnsupported, "config.json: norm_first and norm_bias: only true is supported");
+  spec.embedding_norm = true;
+  spec.norm.bias = c.gguf() || c.flag({"norm_bias", ""}, true);
+  if (!c.gguf() && !c.flag({"norm_first", ""}, true))
+    c.fail(ErrorCode::kUnsupported, "config.json: norm_first: only true is supported");
+  if (const std::string act = c.gguf() ? "sqrelu" : c.text({"hidden_act", ""}, "sqrelu"); act != "sqrelu" && act != "relu2")
+    c.fail(ErrorCode::kUnsupported, "config.json: hidden_act: '" + act.substr(0, 40) + "' is not supported; sqrelu is");
   if (!c.gguf() && c.has({"attn", ""}))
     c.fail(ErrorCode::kUnsupported, "config.json: attn: layers of attention are not supported");
   RwkvSpec rwkv;
+  const bool by_heads = !c.gguf() && !c.has({"head_dim", ""}) && c.has({"num_heads", ""});
   rwkv.head_dim = c.count({"head_dim", "wkv.head_size"}, 4, 256, 64);
-  if (rwkv.head_dim % 4 != 0 || spec.hidden % rwkv.head_dim != 0)
+  if (by_heads) rwkv.head_dim = spec.hidden / c.count({"num_heads", ""}, 1, kMaxHeads);
+  if (rwkv.head_dim == 0 || rwkv.head_dim > 256 || rwkv.head_dim % 4 != 0 || spec.hidden % rwkv.head_dim != 0)
     c.fail(ErrorCode::kUnsupported, c.spelled({"head_dim", "wkv.head_size"}) + ": expected a multiple of 4 that divides " +
                                         std::to_string(spec.hidden) + ", found " + std::to_string(rwkv.head_dim));
   rwkv.heads = spec.hidden / std::max(rwkv.head_dim, 1u);

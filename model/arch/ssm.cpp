@@ -52,6 +52,12 @@ VectorRole conv_weight(std::string name, const SsmSpec& s) {
 
 }  // namespace
 
+void require_silu(Config& c, Key activation) {
+  if (!c.gguf() && c.activation(activation, "silu") != ops::Activation::kSilu)
+    c.fail(ErrorCode::kUnsupported,
+           c.spelled(activation) + ": Mamba layers with another activation than silu are not supported");
+}
+
 SsmSpec read_mamba2(Config& c, const ModelSpec& spec, const Mamba2Keys& keys) {
   SsmSpec s;
   s.state = keys.default_state == 0 ? c.count(keys.state, 1, kMaxSsmState)
@@ -69,6 +75,7 @@ SsmSpec read_mamba2(Config& c, const ModelSpec& spec, const Mamba2Keys& keys) {
     s.out_bias = c.flag(keys.out_bias, false);
   }
   check_sizes(c, s);
+  require_silu(c, keys.activation);
   if (s.inner % s.heads != 0 || s.heads % s.groups != 0)
     c.fail_key(keys.heads, "expected a divisor of " + std::to_string(s.inner) + " channels and a multiple of " +
                                std::to_string(s.groups) + " groups, found " + std::to_string(s.heads));
@@ -124,9 +131,18 @@ BlockRoles mamba_roles(const ModelSpec& spec, const LayerSpec& layer, bool gguf,
   const SsmSpec& s = layer.ssm;
   const auto name = [&](const char* hf, const char* in_gguf) { return gguf ? in_gguf : std::string(prefix) + hf; };
   BlockRoles roles;
-  roles.linears.resize(4);
+  roles.linears.resize(6);
   roles.linears[kIn].stacked = {{name("in_proj", "ssm_in"), 2 * s.inner, spec.hidden, s.in_bias, {}, true}};
-  roles.linears[kX].stacked = {{name("x_proj", "ssm_x"), s.dt_rank + 2 * s.state, s.inner, false, {}}};
+  const auto selection = [&](std::vector<RowRun> runs) {
+    return LinearRole{.stacked = {{name("x_proj", "ssm_x"), s.dt_rank + 2 * s.state, s.inner, false, std::move(runs)}}};
+  };
+  if (selected_apart(s)) {
+    roles.linears[kX] = selection({{0, s.dt_rank}});
+    roles.linears[kB] = selection({{s.dt_rank, s.state}});
+    roles.linears[kC] = selection({{s.dt_rank + s.state, s.state}});
+  } else {
+    roles.linears[kX] = selection({});
+  }
   roles.linears[kDt].stacked = {{name("dt_proj", "ssm_dt"), s.inner, s.dt_rank, false, {}}};
   roles.linears[kOut].stacked = {{name("out_proj", "ssm_out"), spec.hidden, s.inner, s.out_bias, {}, true}};
   roles.vectors.resize(5);

@@ -15,11 +15,15 @@ struct Mamba2Keys {
   Key expand{"mamba_expand", ""};
   Key conv_bias{"mamba_conv_bias", ""};
   Key in_bias{"mamba_proj_bias", ""}, out_bias{"mamba_proj_bias", ""};
+  Key activation{"hidden_act", ""};
   uint32_t default_state = 0, default_conv = 4, default_heads = 0, default_head_dim = 64, default_groups = 1;
 };
 // Sizes, checked, biases, the limits of dt and the norm: over all channels in config.json, over each group in a GGUF. For
 // spec.hidden and spec.norm.eps that are known.
 SsmSpec read_mamba2(Config& config, const ModelSpec& spec, const Mamba2Keys& keys = {});
+
+// Fails where the activation behind the convolution is another than the one that there is.
+void require_silu(Config& config, Key activation);
 
 // The layer mixes by Mamba-2 alone.
 void use_mamba2(LayerSpec& layer, const SsmSpec& ssm);

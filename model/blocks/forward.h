@@ -43,9 +43,9 @@ struct Forward {
   const ops::Tuning* tuning = nullptr;  // choices that were measured; null: defaults
 };
 
-// y = norm(x), with the model's kind and eps.
+// y = norm(x), with the model's kind, and its eps where there is no other (0).
 Status record_norm(const Forward& f, const NormWeights& weights, const ops::Activations& x, const ops::Activations& y,
-                   std::string_view label);
+                   std::string_view label, float eps = 0);
 // The layer's end_scale where its feed-forward applies it; 1 where what comes behind that does.
 float ffn_end_scale(const ModelSpec& spec, const LayerSpec& layer);
 // x = factor * (x + multiplier * norm(y)).

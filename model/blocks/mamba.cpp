@@ -12,7 +12,14 @@ namespace {
 
 using namespace mamba;
 
-uint32_t selected(const SsmSpec& s) { return s.dt_rank + 2 * s.state; }
+// Where B and C begin in what is selected, behind dt.
+struct Selected {
+  uint32_t b, c, width;
+  explicit Selected(const SsmSpec& s) {
+    const auto end = [&](uint32_t width) { return selected_apart(s) ? (width + 3) / 4 * 4 : width; };
+    b = end(s.dt_rank), c = b + end(s.state), width = c + s.state;
+  }
+};
 
 struct Layout {
   ops::Activations in, x, select, dt, y;
@@ -20,7 +27,7 @@ struct Layout {
   Layout(BlockScratch& scratch, const gpu::Caps& caps, const SsmSpec& s, uint32_t rows)
       : in(scratch.take(2 * s.inner)),
         x(scratch.take(s.inner)),
-        select(scratch.take(selected(s))),
+        select(scratch.take(Selected(s).width)),
         dt(scratch.take(s.inner)),
         y(scratch.take(s.inner)),
         scan(scratch.take_bytes(ops::ssm_scan_scratch_bytes(caps, rows, s.inner, 1, s.state))) {}
@@ -42,7 +49,8 @@ uint64_t state_bytes(const ModelSpec&, const LayerSpec& layer) {
 
 // dt, B and C each to a root mean square of 1.
 Status record_inner_norms(const Forward& f, const SsmSpec& s, const ops::Activations& select) {
-  const std::pair<uint32_t, uint32_t> parts[] = {{0, s.dt_rank}, {s.dt_rank, s.state}, {s.dt_rank + s.state, s.state}};
+  const Selected at(s);
+  const std::pair<uint32_t, uint32_t> parts[] = {{0, s.dt_rank}, {at.b, s.state}, {at.c, s.state}};
   for (const auto& [first, width] : parts) {
     const ops::Activations part = columns_from(select, first);
     LAHAR_TRY(ops::norm(f.recorder, {.x = part,
@@ -77,12 +85,16 @@ Status record(const Forward& f, const LayerSpec& layer, const LayerWeights& weig
                                           .state = memory.mixer_state,
                                           .step = f.step,
                                           .label = "mamba convolution"}));
-  LAHAR_TRY(record_linear(f.recorder, w.linears[kX], x, select, f.step, f.precision, "mamba dt, B, C", plain));
+  const Selected at(s);
+  const std::pair<LinearIndex, uint32_t> selections[] = {{kX, 0}, {kB, at.b}, {kC, at.c}};
+  for (const auto& [index, first] : std::span(selections).first(selected_apart(s) ? 3 : 1))
+    LAHAR_TRY(record_linear(f.recorder, w.linears[index], x, columns_from(select, first), f.step, f.precision,
+                            "mamba dt, B, C", plain));
   if (s.inner_norms) LAHAR_TRY(record_inner_norms(f, s, select));
   LAHAR_TRY(record_linear(f.recorder, w.linears[kDt], select, dt, f.step, f.precision, "mamba dt", plain));
   LAHAR_TRY(ops::ssm_scan(f.recorder, {.x = {x, 0},
-                                       .b = {select, s.dt_rank},
-                                       .c = {select, s.dt_rank + s.state},
+                                       .b = {select, at.b},
+                                       .c = {select, at.c},
                                        .dt = {dt, 0},
                                        .y = y,
                                        .heads = s.inner,

@@ -1,5 +1,7 @@
 #include "blocks/moe_ffn.h"
 
+#include <algorithm>
+
 #include "arch/experts.h"
 #include "blocks/block_scratch.h"
 #include "blocks/dense_ffn.h"
@@ -14,6 +16,7 @@ struct ExpertScratch {
   ops::Activations logits;  // [rows, experts]
   ops::MoeRoutes routes;
   ops::Activations shared_wide, shared_mid;  // [rows, 2 shared_width], [rows, shared_width]
+  ops::Activations latent_in, latent_out;    // [rows, latent]
   gpu::BufferRange moe;
   uint64_t bytes = 0;
 };
@@ -24,7 +27,7 @@ ops::ExpertsRef sizes_of(const ModelSpec& spec, const MoeSpec& moe) {
   experts.experts = moe.experts;
   experts.gated = moe.gated;
   experts.gate_up.rows = (moe.gated ? 2 : 1) * moe.width;
-  experts.gate_up.cols = experts.down.rows = spec.hidden;
+  experts.gate_up.cols = experts.down.rows = moe.latent > 0 ? moe.latent : spec.hidden;
   experts.down.cols = moe.width;
   return experts;
 }
@@ -40,6 +43,10 @@ ExpertScratch lay_out(const gpu::BufferRange& memory, const ModelSpec& spec, con
     s.shared_wide = scratch.take(2 * moe.shared_width);
     s.shared_mid = scratch.take(moe.shared_width);
   }
+  if (moe.latent > 0) {
+    s.latent_in = scratch.take(moe.latent);
+    s.latent_out = scratch.take(moe.latent);
+  }
   s.moe = scratch.take_bytes(ops::moe_scratch_bytes(sizes_of(spec, moe), moe.chosen, rows));
   s.bytes = scratch.bytes();
   return s;
@@ -49,7 +56,7 @@ uint64_t scratch_bytes(const gpu::Caps&, const ModelSpec& spec, const LayerSpec&
   return lay_out({}, spec, layer.moe, rows).bytes;
 }
 
-uint32_t widest_input(const LayerSpec& layer) { return layer.moe.shared_width; }
+uint32_t widest_input(const LayerSpec& layer) { return std::max(layer.moe.shared_width, layer.moe.latent); }
 
 // In fp32 whatever the precision: a rounded logit may choose another expert.
 Status record_routes(const Forward& f, const MoeSpec& moe, const BlockWeights& weights, const ops::Activations& normed,
@@ -112,13 +119,18 @@ Status record(const Forward& f, const LayerSpec& layer, const LayerWeights& weig
     LAHAR_TRY(record_shared(f, moe, block, normed, s, y, residual, scale));
     residual = y;
   }
+  const bool latent = moe.latent > 0;
+  const LinearEpilogue plain{.x_scratch = f.scratch.converted, .tuning = f.tuning};
+  if (latent)
+    LAHAR_TRY(record_linear(f.recorder, block.linears[arch::kLatentIn], normed, s.latent_in, f.step, f.precision,
+                            "latent in", plain));
   LAHAR_TRY(ops::moe(f.recorder, {.experts = &experts,
                                   .routes = s.routes,
                                   .chosen = moe.chosen,
-                                  .x = normed,
-                                  .y = y,
-                                  .residual = residual,
-                                  .residual_scale = scale,
+                                  .x = latent ? s.latent_in : normed,
+                                  .y = latent ? s.latent_out : y,
+                                  .residual = latent ? ops::Activations{} : residual,
+                                  .residual_scale = latent ? 1 : scale,
                                   .activation = moe.activation,
                                   .clamp = moe.clamp,
                                   .alpha = moe.alpha,
@@ -128,6 +140,12 @@ Status record(const Forward& f, const LayerSpec& layer, const LayerWeights& weig
                                   .precision = f.precision,
                                   .tuning = f.tuning,
                                   .label = "experts"}));
+  if (latent) {
+    LinearEpilogue added = plain;
+    added.residual = residual, added.residual_scale = scale;
+    LAHAR_TRY(record_linear(f.recorder, block.linears[arch::kLatentOut], s.latent_out, y, f.step, f.precision, "latent out",
+                            added));
+  }
   if (!post) return {};
   return record_added_norm(f, weights.post_ffn, y, layer.residual_multiplier, 1);
 }

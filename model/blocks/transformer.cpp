@@ -67,14 +67,14 @@ uint64_t logits_bytes(const ModelSpec& spec, const TransformerOptions& options) 
 }  // namespace
 
 Status record_norm(const Forward& f, const NormWeights& weights, const ops::Activations& x, const ops::Activations& y,
-                   std::string_view label) {
+                   std::string_view label, float eps) {
   return ops::norm(f.recorder, {.kind = f.spec.norm.kind,
                                 .x = x,
                                 .y = y,
                                 .width = f.spec.hidden,
                                 .weight = weights.weight,
                                 .bias = weights.bias,
-                                .eps = f.spec.norm.eps,
+                                .eps = eps > 0 ? eps : f.spec.norm.eps,
                                 .step = f.step,
                                 .label = label});
 }
@@ -187,9 +187,10 @@ Status Transformer::record_mixer(const Forward& f, uint32_t index, const LayerMe
   const Scratch& s = scratch_;
   const ops::Activations& normed = layer.pre_attention_norm ? s.normed : s.x;
   if (layer.pre_attention_norm && norms.before == nullptr)
-    LAHAR_TRY(record_norm(f, weights.pre_attention, s.x, s.normed, "attention norm"));
+    LAHAR_TRY(record_norm(f, weights.pre_attention, s.x, s.normed, "attention norm", layer.norm_eps));
   if (layer.parallel && !layer.shared_norm)
-    LAHAR_TRY(record_norm(f, weights.pre_ffn, s.x, s.other, "ffn norm"));  // of the x that attention has not changed yet
+    // Of the x that attention has not changed yet.
+    LAHAR_TRY(record_norm(f, weights.pre_ffn, s.x, s.other, "ffn norm", layer.norm_eps));
   if (layer.mixer == Mixer::kAttention)
     return record_attention(f, layer, weights, normed, memory.kv, norms, attention_blocks_->block(index));
   const BlockKind* kind = block_kind(layer.mixer);
@@ -222,7 +223,8 @@ Status Transformer::record_layer(gpu::Recorder& recorder, const ops::StepRef& st
   if (layer.parallel) {
     LAHAR_TRY(record_ffn(f, index, layer.shared_norm ? s.normed : s.other, memory, {}));
   } else if (layer.ffn_kind != FfnKind::kNone) {
-    if (layer.pre_ffn_norm && before_ffn == nullptr) LAHAR_TRY(record_norm(f, weights.pre_ffn, s.x, s.normed, "ffn norm"));
+    if (layer.pre_ffn_norm && before_ffn == nullptr)
+      LAHAR_TRY(record_norm(f, weights.pre_ffn, s.x, s.normed, "ffn norm", layer.norm_eps));
     LAHAR_TRY(record_ffn(f, index, layer.pre_ffn_norm ? s.normed : s.x, memory, norms));
   }
   return record_layer_end(f, index);
@@ -233,7 +235,8 @@ Status Transformer::record_head(gpu::Recorder& recorder, const ops::StepRef& ste
   const Forward f = forward(recorder, step);
   LAHAR_TRY(record_merge(f));
   const ops::NormFold* fold = folds_->before_attention(f, layers());
-  if (fold == nullptr) LAHAR_TRY(record_norm(f, weights_.final_norm, scratch_.x, scratch_.normed, "final norm"));
+  if (fold == nullptr)
+    LAHAR_TRY(record_norm(f, weights_.final_norm, scratch_.x, scratch_.normed, "final norm", spec_.final_norm_eps));
   const ops::StepRef rows{step.state, all_rows ? step.bucket : std::min(step.bucket, options_.max_logit_rows)};
   return record_linear(recorder, weights_.head, scratch_.normed, logits(rows.bucket), rows, options_.precision, "head",
                        {.scale = spec_.logit_scale,

@@ -19,10 +19,34 @@ std::string_view text_of(const platform::MappedFile& file) {
   return {reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()};
 }
 
+// Python writes numbers that JSON does not have; each becomes null, as what is not set.
+std::string without_infinities(std::string_view text) {
+  std::string out;
+  out.reserve(text.size());
+  bool quoted = false;
+  while (!text.empty()) {
+    size_t skipped = 0;
+    for (const std::string_view word : {"Infinity", "-Infinity", "NaN"})
+      if (!quoted && text.starts_with(word)) skipped = word.size();
+    if (skipped > 0) {
+      out += "null";
+      text.remove_prefix(skipped);
+      continue;
+    }
+    if (text[0] == '"') quoted = !quoted;
+    const size_t taken = quoted && text[0] == '\\' ? std::min<size_t>(2, text.size()) : 1;
+    out += text.substr(0, taken);
+    text.remove_prefix(taken);
+  }
+  return out;
+}
+
 // The object in a file; kNotFound where there is no file.
 Result<json> read_object(const std::filesystem::path& path) {
   LAHAR_ASSIGN(const platform::MappedFile file, platform::MappedFile::open(path));
-  LAHAR_ASSIGN(json value, parse_json(text_of(file), path.string()));
+  const std::string_view text = text_of(file);
+  const bool odd = text.find("Infinity") != text.npos || text.find("NaN") != text.npos;
+  LAHAR_ASSIGN(json value, odd ? parse_json(without_infinities(text), path.string()) : parse_json(text, path.string()));
   if (!value.is_object()) return Error{ErrorCode::kFormat, path.string() + ": a JSON object expected"};
   return value;
 }

@@ -12,7 +12,7 @@ def config(**changes):
         "layer_types": ["conv", "full_attention"] * 2, "rope_parameters": {"rope_type": "default", "rope_theta": 1000000.0},
     }
     made.update(changes)
-    return made
+    return {key: value for key, value in made.items() if value != "left out"}
 
 
 RECIPES = {
@@ -22,11 +22,28 @@ RECIPES = {
                             conv_bias=True),
     "lfm2-experts": config(model_type="lfm2_moe", num_dense_layers=1, num_experts=5, num_experts_per_tok=2,
                            moe_intermediate_size=28, use_expert_bias=True, norm_topk_prob=True, routed_scaling_factor=1.5),
+    # Heads wider than the hidden size has room for, every routing option the other way, a head of its own.
+    "lfm2-plain": config(model_type="lfm2_moe", hidden_size=96, head_dim=24, num_dense_layers=2, num_experts=5,
+                         num_experts_per_tok=3, moe_intermediate_size=28, use_expert_bias=False, norm_topk_prob=False,
+                         routed_scaling_factor=1.0, conv_bias=True, conv_L_cache=4, tie_word_embeddings=False),
+    # As the first files have it.
+    "lfm2-first": config(intermediate_size="left out", block_ff_dim=120, layer_types="left out", full_attn_idxs=[1, 2],
+                         rope_parameters="left out", theta=500.0, tie_word_embeddings="left out", tie_embedding=True,
+                         num_hidden_layers=3, block_ffn_dim_multiplier=None, block_auto_adjust_ff_dim="left out",
+                         block_multiple_of=32),
 }
 
 
 def width_of(c):
-    return 96 if c["block_auto_adjust_ff_dim"] else c["intermediate_size"]
+    return 96 if c.get("block_auto_adjust_ff_dim", True) else c["intermediate_size"]
+
+
+def attends(c, layer):
+    return c["layer_types"][layer] == "full_attention" if "layer_types" in c else layer in c["full_attn_idxs"]
+
+
+def size_of(c):
+    return c.get("head_dim", c["hidden_size"] // c["num_attention_heads"])
 
 
 def has_experts(c, layer):
@@ -36,7 +53,7 @@ def has_experts(c, layer):
 def weights(c):
     w = Weights(6)
     hidden = c["hidden_size"]
-    size = hidden // c["num_attention_heads"]
+    size = size_of(c)
 
     def norm(name, width):
         w.make(name + ".weight", [width], 0.2, 1)
@@ -52,28 +69,31 @@ def weights(c):
         linear(p + "w2", hidden, width)
 
     w.make(PREFIX + "embed_tokens.weight", [c["vocab_size"], hidden], 0.1)
+    if not c.get("tie_word_embeddings", True):
+        w.make("lm_head.weight", [c["vocab_size"], hidden])
     norm(PREFIX + "embedding_norm", hidden)
     for i in range(c["num_hidden_layers"]):
         p = f"{PREFIX}layers.{i}."
         norm(p + "operator_norm", hidden)
         norm(p + "ffn_norm", hidden)
-        if c["layer_types"][i] == "conv":
+        if not attends(c, i):
             linear(p + "conv.in_proj", 3 * hidden, hidden, c["conv_bias"])
             linear(p + "conv.out_proj", hidden, hidden, c["conv_bias"])
             w.make(p + "conv.conv.weight", [hidden, 1, c["conv_L_cache"]], 0.6)
             if c["conv_bias"]:
                 w.make(p + "conv.conv.bias", [hidden], 0.2)
         else:
-            linear(p + "self_attn.q_proj", hidden, hidden)
+            linear(p + "self_attn.q_proj", c["num_attention_heads"] * size, hidden)
             linear(p + "self_attn.k_proj", c["num_key_value_heads"] * size, hidden)
             linear(p + "self_attn.v_proj", c["num_key_value_heads"] * size, hidden)
-            linear(p + "self_attn.out_proj", hidden, hidden)
+            linear(p + "self_attn.out_proj", hidden, c["num_attention_heads"] * size)
             norm(p + "self_attn.q_layernorm", size)
             norm(p + "self_attn.k_layernorm", size)
         p += "feed_forward."
         if has_experts(c, i):
             linear(p + "gate", c["num_experts"], hidden)
-            w.make(p + "expert_bias", [c["num_experts"]], 0.3)
+            if c["use_expert_bias"]:
+                w.make(p + "expert_bias", [c["num_experts"]], 0.3)
             for e in range(c["num_experts"]):
                 gated_weights(f"{p}experts.{e}.", c["moe_intermediate_size"])
         else:
@@ -88,9 +108,9 @@ def gated(w, p, x):
 
 def experts(c, w, p, x):
     scores = [sigmoid(v) for v in product(w.matrix(p + "gate.weight"), x)]
-    choice = plus(scores, w.flat(p + "expert_bias"))
+    choice = plus(scores, w.flat(p + "expert_bias")) if c["use_expert_bias"] else scores
     chosen = sorted(range(len(scores)), key=lambda e: -choice[e])[:c["num_experts_per_tok"]]
-    total = sum(scores[e] for e in chosen)
+    total = sum(scores[e] for e in chosen) + 1e-6 if c["norm_topk_prob"] else 1
     out = [0.0] * len(x)
     for e in chosen:
         out = plus(out, scaled(gated(w, f"{p}experts.{e}.", x), scores[e] / total * c["routed_scaling_factor"]))
@@ -105,8 +125,9 @@ def short_conv(w, p, x, kept):
 
 
 def attended(c, w, p, x, position, norm, kept):
-    size = len(x) // c["num_attention_heads"]
-    turn = [c["rope_parameters"]["rope_theta"] ** (-2 * i / size) for i in range(size // 2)]
+    size = size_of(c)
+    base = c["rope_parameters"]["rope_theta"] if "rope_parameters" in c else c["theta"]
+    turn = [base ** (-2 * i / size) for i in range(size // 2)]
 
     def heads(name):
         return heads_of(product(w.matrix(f"{p}{name}_proj.weight"), x), size)
@@ -121,6 +142,7 @@ def attended(c, w, p, x, position, norm, kept):
 def logits(c, w, tokens):
     kept = [{} for _ in range(c["num_hidden_layers"])]
     table = w.matrix(PREFIX + "embed_tokens.weight")
+    head = w.matrix("lm_head.weight") if "lm_head.weight" in w else table
 
     def norm(x, name):
         return rms_norm(x, w.flat(name + ".weight"), c["norm_eps"])
@@ -131,12 +153,12 @@ def logits(c, w, tokens):
         for i in range(c["num_hidden_layers"]):
             p = f"{PREFIX}layers.{i}."
             normed = norm(x, p + "operator_norm")
-            if c["layer_types"][i] == "conv":
-                x = plus(x, short_conv(w, p + "conv.", normed, kept[i]))
-            else:
+            if attends(c, i):
                 x = plus(x, attended(c, w, p + "self_attn.", normed, position, norm, kept[i]))
+            else:
+                x = plus(x, short_conv(w, p + "conv.", normed, kept[i]))
             normed = norm(x, p + "ffn_norm")
             p += "feed_forward."
             x = plus(x, experts(c, w, p, normed) if has_experts(c, i) else gated(w, p, normed))
-        rows.append(product(table, norm(x, PREFIX + "embedding_norm")))
+        rows.append(product(head, norm(x, PREFIX + "embedding_norm")))
     return rows

@@ -113,20 +113,23 @@ def unit(x):
 
 
 def delta_net(c, w, p, x, kept):
+    qkv, z, b, a = (product(w.matrix(f"{p}in_proj_{name}.weight"), x) for name in ("qkv", "z", "b", "a"))
+    return delta_rule(c, w, p, qkv, z, b, a, kept)
+
+
+def delta_rule(c, w, p, qkv, z, b, a, kept):
     """kept: the last inputs of the convolution, and a matrix [key][value] for each head."""
     taps = w.matrix(p + "conv1d.weight")
     kept.setdefault("inputs", [[0.0] * len(taps)] * (len(taps[0]) - 1))
-    window = kept["inputs"] + [product(w.matrix(p + "in_proj_qkv.weight"), x)]
+    window = kept["inputs"] + [qkv]
     kept["inputs"] = window[1:]
     mixed = [silu(sum(t * row[i] for t, row in zip(tap, window))) for i, tap in enumerate(taps)]
     key_size, value_size = c["linear_key_head_dim"], c["linear_value_head_dim"]
     keys = c["linear_num_key_heads"] * key_size
     q, k = (heads_of(part, key_size) for part in (mixed[:keys], mixed[keys:2 * keys]))
-    v = heads_of(mixed[2 * keys:], value_size)
-    z = heads_of(product(w.matrix(p + "in_proj_z.weight"), x), value_size)
-    beta = [sigmoid(b) for b in product(w.matrix(p + "in_proj_b.weight"), x)]
-    rate = [-math.exp(a) * softplus(s + b) for a, s, b in
-            zip(w.flat(p + "A_log"), product(w.matrix(p + "in_proj_a.weight"), x), w.flat(p + "dt_bias"))]
+    v, z = heads_of(mixed[2 * keys:], value_size), heads_of(z, value_size)
+    beta = [sigmoid(v) for v in b]
+    rate = [-math.exp(v) * softplus(s + bias) for v, s, bias in zip(w.flat(p + "A_log"), a, w.flat(p + "dt_bias"))]
     states = kept.setdefault("states", [[[0.0] * value_size for _ in range(key_size)] for _ in v])
     out = []
     for h, value in enumerate(v):

@@ -6,34 +6,55 @@ from lists import *
 PREFIX = "model."
 RANKS = {"w": 8, "a": 12, "v": 6, "g": 20}
 
-RECIPES = {
-    "rwkv7": {
+
+
+def config(**changes):
+    made = {
         "model_type": "rwkv7", "vocab_size": 259, "hidden_size": 96, "head_dim": 24, "num_hidden_layers": 3, "norm_eps": 1e-5,
         "norm_bias": True, "norm_first": True, "intermediate_size": 200, "hidden_act": "sqrelu", "attn": None,
         "decay_low_rank_dim": RANKS["w"], "a_low_rank_dim": RANKS["a"], "v_low_rank_dim": RANKS["v"],
         "gate_low_rank_dim": RANKS["g"], "max_position_embeddings": 256, "tie_word_embeddings": False,
-    },
+    }
+    made.update(changes)
+    return made
+
+
+RECIPES = {
+    "rwkv7": config(),
+    # Two and a quarter times 96, rounded up to a multiple of 32.
+    "rwkv7-plain": config(norm_bias=False, intermediate_size=None, hidden_ratio=2.25, head_dim=None, num_heads=4,
+                          tie_word_embeddings=True, norm_eps=1e-3),
 }
+
+
+def width_of(c):
+    return c["intermediate_size"] or 224
+
+
+def size_of(c):
+    return c["head_dim"] or c["hidden_size"] // c["num_heads"]
 
 
 def weights(c):
     w = Weights(7)
     hidden = c["hidden_size"]
 
-    def norm(name):
+    def norm(name, bias=c["norm_bias"]):
         w.make(name + ".weight", [hidden], 0.2, 1)
-        w.make(name + ".bias", [hidden], 0.2)
+        if bias:
+            w.make(name + ".bias", [hidden], 0.2)
 
     w.make(PREFIX + "embeddings.weight", [c["vocab_size"], hidden], 0.7)
-    w.make("lm_head.weight", [c["vocab_size"], hidden])
+    if not c["tie_word_embeddings"]:
+        w.make("lm_head.weight", [c["vocab_size"], hidden])
     norm(PREFIX + "norm")
     for i in range(c["num_hidden_layers"]):
         p = f"{PREFIX}layers.{i}."
         for name in ("pre_norm", "attn_norm", "ffn_norm") if i == 0 else ("attn_norm", "ffn_norm"):
             norm(p + name)
         w.make(p + "ffn.x_k", [hidden], 0.3, 0.5)
-        w.make(p + "ffn.key.weight", [c["intermediate_size"], hidden])
-        w.make(p + "ffn.value.weight", [hidden, c["intermediate_size"]], 0.03)
+        w.make(p + "ffn.key.weight", [width_of(c), hidden])
+        w.make(p + "ffn.value.weight", [hidden, width_of(c)], 0.03)
         p += "attn."
         for name in "rwkvag":
             w.make(p + "x_" + name, [1, 1, hidden], 0.3, 0.5)
@@ -48,8 +69,8 @@ def weights(c):
                 w.make(f"{p}{name}_lora.lora.2.bias", [hidden], 0.5)
         w.make(p + "k_k", [hidden], 0.2, 0.85)
         w.make(p + "k_a", [hidden], 0.2, 1)
-        w.make(p + "r_k", [hidden // c["head_dim"], c["head_dim"]], 0.3)
-        norm(p + "g_norm")
+        w.make(p + "r_k", [hidden // size_of(c), size_of(c)], 0.3)
+        norm(p + "g_norm", True)
     return w
 
 
@@ -74,7 +95,7 @@ def time_mix(c, w, p, x, kept, first_value):
         v = towards(v, first_value, [sigmoid(t) for t in low_rank(w, p + "v_lora", mixed["v"], lambda t: t)])
     a = [sigmoid(t) for t in low_rank(w, p + "a_lora", mixed["a"], lambda t: t)]
     gate = low_rank(w, p + "g_lora", mixed["g"], sigmoid)
-    size = c["head_dim"]
+    size = size_of(c)
     direction = heads_of(times(k, w.flat(p + "k_k")), size)
     k = [kk * (1 + (aa - 1) * s) for kk, aa, s in zip(k, a, w.flat(p + "k_a"))]
     rs, ks, vs, decays, rates = (heads_of(t, size) for t in (r, k, v, decay, a))
@@ -104,9 +125,11 @@ def channel_mix(w, p, x, kept):
 
 def logits(c, w, tokens):
     kept = [{} for _ in range(c["num_hidden_layers"])]
+    head = w.matrix("lm_head.weight" if "lm_head.weight" in w else PREFIX + "embeddings.weight")
 
     def norm(x, name):
-        return layer_norm(x, w.flat(name + ".weight"), w.flat(name + ".bias"), c["norm_eps"])
+        bias = w.flat(name + ".bias") if c["norm_bias"] else [0.0] * len(x)
+        return layer_norm(x, w.flat(name + ".weight"), bias, c["norm_eps"])
 
     rows = []
     for token in tokens:
@@ -117,5 +140,5 @@ def logits(c, w, tokens):
             mixed, first_value = time_mix(c, w, p + "attn.", norm(x, p + "attn_norm"), kept[i], first_value)
             x = plus(x, mixed)
             x = plus(x, channel_mix(w, p + "ffn.", norm(x, p + "ffn_norm"), kept[i]))
-        rows.append(product(w.matrix("lm_head.weight"), norm(x, PREFIX + "norm")))
+        rows.append(product(head, norm(x, PREFIX + "norm")))
     return rows

@@ -174,6 +174,47 @@ TEST(Spec, SmolLm3LeavesEveryFourthLayerWithoutPositions) {
   for (int i = 0; i < 3; ++i) EXPECT_EQ(spec->layers[i].attention.rope, i == 0 ? -1 : 0) << i;
 }
 
+TEST(Spec, RecurrentLayersRefuseWhatTheyDoNotHave) {
+  json mamba = sizes("mamba", 1);
+  mamba["hidden_act"] = "gelu";
+  const std::vector<std::pair<std::string, Shape>> names = {{"backbone.embeddings.weight", {40, 32}}};
+  const auto found = spec_of_config(mamba, names);
+  ASSERT_FALSE(found.ok());
+  EXPECT_EQ(found.error().code, ErrorCode::kUnsupported);
+  EXPECT_NE(found.error().message.find("hidden_act"), std::string::npos) << found.error().message;
+  json nemotron = sizes("nemotron_h", 1);
+  nemotron["layers_block_type"] = {"convolution"};
+  const auto kind = spec_of_config(nemotron, names);
+  ASSERT_FALSE(kind.ok());
+  EXPECT_NE(kind.error().message.find("'convolution'"), std::string::npos) << kind.error().message;
+}
+
+TEST(Spec, RwkvNormsAStreamThatIsNotHalved) {
+  // The reference halves it behind every second layer: each time, eps counts four times as much.
+  json config = sizes("rwkv", 5);
+  config.update({{"rescale_every", 2}, {"layer_norm_epsilon", 1e-3}});
+  std::vector<std::pair<std::string, Shape>> names = {{"rwkv.embeddings.weight", {40, 32}}};
+  for (const char* part : {"weight", "bias"}) {
+    for (const char* norm : {"blocks.0.pre_ln", "ln_out", "blocks.{}.ln1", "blocks.{}.ln2"})
+      names.push_back({std::string("rwkv.") + norm + "." + part, {32}});
+  }
+  for (const char* mix :
+       {"attention.time_mix_key", "attention.time_mix_value", "attention.time_mix_receptance", "attention.time_decay",
+        "attention.time_first", "feed_forward.time_mix_key", "feed_forward.time_mix_receptance"})
+    names.push_back({std::string("rwkv.blocks.{}.") + mix, {32}});
+  for (const char* square :
+       {"attention.key", "attention.value", "attention.receptance", "attention.output", "feed_forward.receptance"})
+    names.push_back({std::string("rwkv.blocks.{}.") + square + ".weight", {32, 32}});
+  names.push_back({"rwkv.blocks.{}.feed_forward.key.weight", {48, 32}});
+  names.push_back({"rwkv.blocks.{}.feed_forward.value.weight", {32, 48}});
+  const auto spec = spec_of_config(config, names);
+  ASSERT_TRUE(spec.ok()) << spec.error().message;
+  EXPECT_FLOAT_EQ(spec->layers[1].norm_eps, 1e-3f);
+  EXPECT_FLOAT_EQ(spec->layers[2].norm_eps, 4e-3f);
+  EXPECT_FLOAT_EQ(spec->layers[4].norm_eps, 16e-3f);
+  EXPECT_FLOAT_EQ(spec->final_norm_eps, 16e-5f);
+}
+
 TEST(Spec, GraniteMultiplies) {
   json config = sizes("granite", 2);
   config.update({{"embedding_multiplier", 12.0},

@@ -57,6 +57,16 @@ TEST_F(HfFolderTest, OneFile) {
   EXPECT_EQ(folder->chat_template(), "from config");
 }
 
+TEST_F(HfFolderTest, NumbersThatJsonDoesNotHave) {
+  write("config.json", R"({"model_type": "mamba2", "limit": [0.5, Infinity, -Infinity], "x": NaN, "t": "\"Infinity NaN"})");
+  write("model.safetensors", weights({"a"}));
+  const auto folder = HfFolder::open(folder_);
+  ASSERT_TRUE(folder.ok()) << folder.error().message;
+  EXPECT_EQ(folder->config()["limit"], nlohmann::json::parse("[0.5, null, null]"));
+  EXPECT_TRUE(folder->config()["x"].is_null());
+  EXPECT_EQ(folder->config()["t"], "\"Infinity NaN");
+}
+
 TEST_F(HfFolderTest, ChatTemplateFileGoesFirst) {
   write("tokenizer_config.json",
         R"({"chat_template": [{"name": "tool", "template": "no"}, 3, {"name": "default", "template": "yes"}]})");
