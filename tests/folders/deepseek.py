@@ -44,7 +44,7 @@ RECIPES = {
                                  rope_parameters=dict(YARN, mscale=1.0, mscale_all_dim=0.5)),
     "deepseek_v3-halves-12": config("deepseek_v3", rope_interleave=False, attention_bias=True, first_k_dense_replace=0,
                                     tie_word_embeddings=True),
-    "deepseek_v3-defaults": config("deepseek_v3", num_hidden_layers=4, n_group=..., topk_group=..., n_routed_experts=16,
+    "deepseek_v3-defaults": config("deepseek_v3", num_hidden_layers=4, n_group=..., topk_group=..., n_routed_experts=32,
                                    num_experts_per_tok=..., first_k_dense_replace=..., routed_scaling_factor=...,
                                    n_shared_experts=..., norm_topk_prob=..., rope_interleave=..., rope_parameters=YARN,
                                    attention_bias=..., rms_norm_eps=...),
