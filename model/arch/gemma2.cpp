@@ -25,7 +25,7 @@ void read(Config& c, ModelSpec& spec) {
   spec.embedding_scale = std::sqrt(static_cast<float>(spec.hidden));
   // null switches a cap off; a missing key means the default.
   const auto cap = [&c](Key key, double fallback) {
-    if (!c.gguf() && !c.has(key)) return 0.0f;
+    if (c.is_null(key)) return 0.0f;
     return static_cast<float>(c.number(key, 1e-6, 1e9, fallback));
   };
   const float softcap = cap({"attn_logit_softcapping", "attn_logit_softcapping"}, 50);
