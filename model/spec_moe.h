@@ -32,7 +32,7 @@ struct MoeSpec {
   // (up + 1) * gate * sigmoid(alpha * gate) (gpt-oss).
   float clamp = 0, alpha = 1;
 
-  uint32_t shared_width = 0;  // 0: no shared expert; gated and activated as the others are
+  uint32_t shared_width = 0;                      // 0: no shared expert; gated and activated as the others are
   bool shared_gate = false, shared_bias = false;  // biases in all its products: not with a gate
 
   // Above 0, what the experts read and write has that width: y = Wout(sum of weight * expert(Win x)) + shared(x). Router and
