@@ -1,6 +1,6 @@
 """DeepSeek V2 and V3: latent attention, experts within groups, shared experts, dense layers in front.
 
-YaRN's factor of the scores is the one of DeepSeek's own code for both; transformers leaves it out for V2 before its 5.17."""
+YaRN's factor of the scores is the one of DeepSeek's own code for both; earlier versions of transformers leave it out for V2."""
 from lists import *
 from ropes import magnitude_of, parameters, table, turned
 
@@ -44,7 +44,7 @@ RECIPES = {
                                  rope_parameters=dict(YARN, mscale=1.0, mscale_all_dim=0.5)),
     "deepseek_v3-halves-12": config("deepseek_v3", rope_interleave=False, attention_bias=True, first_k_dense_replace=0,
                                     tie_word_embeddings=True),
-    "deepseek_v3-defaults": config("deepseek_v3", num_hidden_layers=4, n_group=..., topk_group=..., n_routed_experts=32,
+    "deepseek_v3-defaults": config("deepseek_v3", num_hidden_layers=4, n_group=..., topk_group=..., n_routed_experts=16,
                                    num_experts_per_tok=..., first_k_dense_replace=..., routed_scaling_factor=...,
                                    n_shared_experts=..., norm_topk_prob=..., rope_interleave=..., rope_parameters=YARN,
                                    attention_bias=..., rms_norm_eps=...),
@@ -138,7 +138,7 @@ def mlp(w, p, x):
 
 def within_groups(choice, ranks, size, count):
     best = sorted(range(len(ranks)), key=lambda g: -ranks[g])[:count]
-    return [v if e // size in best else 0.0 for e, v in enumerate(choice)]
+    return [v if e // size in best else -math.inf for e, v in enumerate(choice)]  # a score with its bias may be below 0
 
 
 def route(c, w, p, x):

@@ -88,7 +88,7 @@ def route(c, w, p, x):
         size = len(scores) // get(c, "n_group")
         ranks = [sum(sorted(group)[-2:]) for group in heads_of(choice, size)]
         best = sorted(range(len(ranks)), key=lambda g: -ranks[g])[:get(c, "topk_group")]
-        choice = [v if e // size in best else 0.0 for e, v in enumerate(choice)]
+        choice = [v if e // size in best else -math.inf for e, v in enumerate(choice)]
     chosen = sorted(range(len(scores)), key=lambda e: -choice[e])[:chosen_count]
     factors = [scores[e] for e in chosen]
     if kind in ("mixtral", "minimax_m2", "ernie4_5_moe") or get(c, "norm_topk_prob"):
