@@ -33,8 +33,11 @@ uint32_t chunk_of(Config& c, uint32_t layer, bool rotated) {
     return sliding_by_pattern(c, layer, 4) ? 8192 : 0;
   }
   bool chunked = rotated;
-  if (auto types = c.json().find("layer_types"); types != c.json().end() && types->is_array() && layer < types->size())
+  if (auto types = c.json().find("layer_types"); types != c.json().end() && types->is_array() && layer < types->size()) {
     chunked = (*types)[layer] == "chunked_attention";
+    if (!chunked && (*types)[layer] != "full_attention")
+      c.fail(ErrorCode::kUnsupported, "config.json: layer_types: full_attention and chunked_attention are supported");
+  }
   return chunked ? c.count({"attention_chunk_size", ""}, 1, UINT32_MAX, 8192) : 0;
 }
 

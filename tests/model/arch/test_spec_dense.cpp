@@ -283,7 +283,7 @@ TEST(DenseSpec, UnknownOptionsAreRefused) {
   }
   refused(sizes("gemma3n_text"), "hidden_activation", "silu");
   const json types = {"linear_attention", "full_attention", "full_attention", "full_attention"};
-  for (const char* type : {"cohere2", "exaone4", "gemma2", "gemma3_text", "gemma3n_text"})
+  for (const char* type : {"cohere2", "exaone4", "gemma2", "gemma3_text", "gemma3n_text", "llama4_text"})
     refused(sizes(type), "layer_types", types);
 }
 
