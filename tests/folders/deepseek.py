@@ -2,7 +2,8 @@
 
 YaRN's factor of the scores is the one of DeepSeek's own code for both; earlier versions of transformers leave it out for V2."""
 from lists import *
-from ropes import magnitude_of, parameters, table, turned
+from rope_frequencies import magnitude_of
+from ropes import parameters, table, turned
 
 PREFIX = "model."
 

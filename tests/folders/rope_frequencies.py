@@ -50,17 +50,17 @@ def llama3(p, powers):
     return frequencies
 
 
+def magnitude_of(factor, mscale=1.0):
+    return 1.0 if factor <= 1 else 0.1 * mscale * math.log(factor) + 1
+
+
 def magnitude(p, length):
     if p.get("attention_factor") is not None:
         return p["attention_factor"]
-
-    def grown(factor, mscale=1.0):
-        return 1.0 if factor <= 1 else 0.1 * mscale * math.log(factor) + 1
-
     if p["rope_type"] == "yarn":
         if p.get("mscale") and p.get("mscale_all_dim"):
-            return grown(p["factor"], p["mscale"]) / grown(p["factor"], p["mscale_all_dim"])
-        return grown(p["factor"])
+            return magnitude_of(p["factor"], p["mscale"]) / magnitude_of(p["factor"], p["mscale_all_dim"])
+        return magnitude_of(p["factor"])
     if p["rope_type"] == "longrope":
         factor = p.get("factor") or length / p["original"]
         return 1.0 if factor <= 1 else math.sqrt(1 + math.log(factor) / math.log(p["original"]))
