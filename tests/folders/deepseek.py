@@ -79,13 +79,7 @@ def weights(c):
     nope, rope, value = c["qk_nope_head_dim"], c["qk_rope_head_dim"], c["v_head_dim"]
     width, count, bias = c["moe_intermediate_size"], c["n_routed_experts"], get(c, "attention_bias")
 
-    def norm(name, size):
-        w.make(name + ".weight", [size], 0.2, 1)
-
-    def linear(name, rows, cols, bias=False):
-        w.make(name + ".weight", [rows, cols])
-        if bias:
-            w.make(name + ".bias", [rows], 0.2)
+    norm, linear = w.norm, w.linear
 
     def mlp(p, width, bias):
         linear(p + "gate_proj", width, hidden, bias)
@@ -125,16 +119,6 @@ def weights(c):
                 mlp(f"{p}experts.{e}.", width, False)
         mlp(p + "shared_experts.", get(c, "n_shared_experts") * width, get(c, "mlp_bias"))
     return w
-
-
-def linear(w, name, x):
-    y = product(w.matrix(name + ".weight"), x)
-    return plus(y, w.flat(name + ".bias")) if name + ".bias" in w else y
-
-
-def mlp(w, p, x):
-    inner = times([silu(v) for v in linear(w, p + "gate_proj", x)], linear(w, p + "up_proj", x))
-    return linear(w, p + "down_proj", inner)
 
 
 def within_groups(choice, ranks, size, count):

@@ -133,13 +133,7 @@ def weights(c):
     hidden, size, width = c["hidden_size"], c["head_dim"], c["intermediate_size"]
     heads, kv_heads = c["num_attention_heads"], c["num_key_value_heads"]
 
-    def norm(name, count):
-        w.make(name + ".weight", [count], 0.2, 1)
-
-    def linear(name, rows, cols, bias=False):
-        w.make(name + ".weight", [rows, cols])
-        if bias:
-            w.make(name + ".bias", [rows], 0.2)
+    norm, linear = w.norm, w.linear
 
     w.make("model.embed_tokens.weight", [c["vocab_size"], hidden], 0.5)
     norm("model.norm", hidden)

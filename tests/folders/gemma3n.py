@@ -69,13 +69,7 @@ def weights(recipe):
     hidden, layers, own, streams = (c[key] for key in ("hidden_size", "num_hidden_layers", "hidden_size_per_layer_input",
                                                        "altup_num_inputs"))
 
-    def norm(name, size):
-        w.make(name + ".weight", [size], 0.2, 1)
-
-    def linear(name, rows, cols, bias=False):
-        w.make(name + ".weight", [rows, cols])
-        if bias:
-            w.make(name + ".bias", [rows], 0.2)
+    norm, linear = w.norm, w.linear
 
     w.make(prefix + "embed_tokens.weight", [c["vocab_size"], hidden], 0.1)
     w.make(prefix + "embed_tokens_per_layer.weight", [c["vocab_size_per_layer_input"], layers * own], 0.3)

@@ -40,10 +40,7 @@ def weights(c):
     hidden, size, width, count = c["hidden_size"], c["head_dim"], c["intermediate_size"], c["num_local_experts"]
     bias = c.get("attention_bias", True)
 
-    def linear(name, rows, cols, bias=False):
-        w.make(name + ".weight", [rows, cols])
-        if bias:
-            w.make(name + ".bias", [rows], 0.2)
+    linear = w.linear
 
     w.make(PREFIX + "embed_tokens.weight", [c["vocab_size"], hidden], 0.1)
     w.make(PREFIX + "norm.weight", [hidden], 0.2, 1)
@@ -63,11 +60,6 @@ def weights(c):
         w.make(p + "mlp.experts.down_proj", [count, width, hidden], 0.3 / math.sqrt(width))
         w.make(p + "mlp.experts.down_proj_bias", [count, hidden], 0.2)
     return w
-
-
-def linear(w, name, x):
-    y = product(w.matrix(name + ".weight"), x)
-    return plus(y, w.flat(name + ".bias")) if name + ".bias" in w else y
 
 
 def by_inputs(matrix, x):

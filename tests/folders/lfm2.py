@@ -55,13 +55,7 @@ def weights(c):
     hidden = c["hidden_size"]
     size = size_of(c)
 
-    def norm(name, width):
-        w.make(name + ".weight", [width], 0.2, 1)
-
-    def linear(name, rows, cols, bias=False):
-        w.make(name + ".weight", [rows, cols])
-        if bias:
-            w.make(name + ".bias", [rows], 0.2)
+    norm, linear = w.norm, w.linear
 
     def gated_weights(p, width):
         linear(p + "w1", width, hidden)

@@ -137,6 +137,14 @@ class Weights:
             values = [change(v) for v in values]
         self.tensors[name] = (shape, rounded(values, self.kind))
 
+    def norm(self, name, count):
+        self.make(name + ".weight", [count], 0.2, 1)
+
+    def linear(self, name, rows, cols, bias=False):
+        self.make(name + ".weight", [rows, cols])
+        if bias:
+            self.make(name + ".bias", [rows], 0.2)
+
     def __contains__(self, name):
         return name in self.tensors
 
@@ -157,6 +165,12 @@ def linear(w, name, x):
     """With its bias where it has one."""
     y = product(w.matrix(name + ".weight"), x)
     return plus(y, w.flat(name + ".bias")) if name + ".bias" in w else y
+
+
+def mlp(w, p, x):
+    """Gated by SiLU."""
+    inner = times([silu(v) for v in linear(w, p + "gate_proj", x)], linear(w, p + "up_proj", x))
+    return linear(w, p + "down_proj", inner)
 
 
 def write_folder(folder, config, weights):

@@ -61,10 +61,7 @@ def weights(full):
     w = Weights(11)
     hidden, size, width, count = c["hidden_size"], c["head_dim"], c["intermediate_size"], c["num_local_experts"]
 
-    def linear(name, rows, cols, bias=False):
-        w.make(name + ".weight", [rows, cols])
-        if bias:
-            w.make(name + ".bias", [rows], 0.2)
+    linear = w.linear
 
     def mlp(p, width):
         linear(p + "gate_proj", width, hidden)
@@ -94,16 +91,6 @@ def weights(full):
         w.make(p + "experts.gate_up_proj", [count, hidden, 2 * width], 1.5 / math.sqrt(hidden))
         w.make(p + "experts.down_proj", [count, width, hidden], 1.5 / math.sqrt(width))
     return w
-
-
-def linear(w, name, x):
-    y = product(w.matrix(name + ".weight"), x)
-    return plus(y, w.flat(name + ".bias")) if name + ".bias" in w else y
-
-
-def mlp(w, p, x):
-    inner = times([silu(v) for v in linear(w, p + "gate_proj", x)], linear(w, p + "up_proj", x))
-    return linear(w, p + "down_proj", inner)
 
 
 def by_inputs(matrix, x):

@@ -65,20 +65,6 @@ def weights(c):
     return w
 
 
-def linear(w, name, x):
-    y = product(w.matrix(name + ".weight"), x)
-    return plus(y, w.flat(name + ".bias")) if name + ".bias" in w else y
-
-
-def convolved(w, p, x, kept):
-    taps = w.matrix(p + "weight")
-    kept.setdefault("inputs", [[0.0] * len(taps)] * (len(taps[0]) - 1))
-    window = kept["inputs"] + [x]
-    kept["inputs"] = window[1:]
-    mixed = [sum(t * row[i] for t, row in zip(tap, window)) for i, tap in enumerate(taps)]
-    return plus(mixed, w.flat(p + "bias")) if p + "bias" in w else mixed
-
-
 def mixer(c, w, p, x, kept):
     inner, state, rank = c["intermediate_size"], c["state_size"], rank_of(c)
     both = linear(w, p + "in_proj", x)

@@ -3,7 +3,6 @@ import math
 from types import SimpleNamespace
 
 from lists import *
-from mamba import convolved, linear
 
 PREFIX = "backbone."
 UNLIMITED = [0.0, {"__float__": "Infinity"}]  # as JSON has it

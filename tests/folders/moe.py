@@ -16,10 +16,7 @@ def weights(c):
     q, kv = c["num_attention_heads"] * size, kv_heads_of(c) * size
     qkv_bias, out_bias, bias = biases_of(c)
 
-    def linear(name, rows, cols, bias=False):
-        w.make(name + ".weight", [rows, cols])
-        if bias:
-            w.make(name + ".bias", [rows], 0.2)
+    linear = w.linear
 
     def mlp(p, width):
         for name, shape in (("gate_proj", (width, hidden)), ("up_proj", (width, hidden)), ("down_proj", (hidden, width))):
@@ -66,11 +63,6 @@ def weights(c):
         if c["model_type"] == "qwen2_moe":
             linear(p + "mlp.shared_expert_gate", 1, hidden)
     return w
-
-
-def linear(w, name, x):
-    y = product(w.matrix(name + ".weight"), x)
-    return plus(y, w.flat(name + ".bias")) if name + ".bias" in w else y
 
 
 def route(c, w, p, x):

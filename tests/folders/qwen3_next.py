@@ -114,11 +114,6 @@ def delta_net(c, w, p, x, kept):
     return delta_rule(c, w, p, q + k + v, z, b, a, kept)
 
 
-def linear(w, name, x):
-    y = product(w.matrix(name + ".weight"), x)
-    return plus(y, w.flat(name + ".bias")) if name + ".bias" in w else y
-
-
 def gated_attention(c, w, p, x, position, norm, kept):
     size = c["head_dim"]
     rope = c.get("rope_parameters", c)
