@@ -405,14 +405,15 @@ Result<FoundVocabulary> find_vocabulary(const ModelSource& source, const arch::T
       table->shape[0] > arch::kMaxVocabulary)
     return Error{ErrorCode::kFormat, source.name() + ": tensor '" + name + "': expected shape [vocabulary, " +
                                          std::to_string(hidden) + "], found " + table->shape.to_string()};
-  FoundVocabulary found{.vocabulary = static_cast<uint32_t>(table->shape[0])};
-  const std::string head_name = find_head(source, layout.names.head);
-  found.has_head = !head_name.empty();
-  const TensorView* head = found.has_head ? source.find_tensor(weight_of(head_name)) : nullptr;
-  if (head != nullptr && head->shape == table->shape)
-    found.head_differs = head->dtype != table->dtype || head->data.size() != table->data.size() ||
-                         std::memcmp(head->data.data(), table->data.data(), head->data.size()) != 0;
-  return found;
+  const std::string head = find_head(source, layout.names.head);
+  return FoundVocabulary{static_cast<uint32_t>(table->shape[0]), table,
+                         head.empty() ? nullptr : source.find_tensor(weight_of(head))};
+}
+
+bool FoundVocabulary::head_differs() const {
+  if (head == nullptr || head->shape != table->shape) return false;
+  return head->dtype != table->dtype || head->data.size() != table->data.size() ||
+         std::memcmp(head->data.data(), table->data.data(), head->data.size()) != 0;
 }
 
 }  // namespace lahar

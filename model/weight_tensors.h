@@ -91,9 +91,11 @@ struct ModelTensors {
 Result<ModelTensors> resolve_tensors(const ModelSource& source, const ModelSpec& spec);
 
 struct FoundVocabulary {
-  uint32_t vocabulary = 0;  // rows of the embedding table
-  bool has_head = false;
-  bool head_differs = false;  // has as many values, but others than the embedding table
+  uint32_t vocabulary = 0;            // rows of the embedding table
+  const TensorView* table = nullptr;  // of the source
+  const TensorView* head = nullptr;   // null: it has none
+  // Whether the head has as many values as the table, but others. Reads both where they are equal.
+  bool head_differs() const;
 };
 Result<FoundVocabulary> find_vocabulary(const ModelSource& source, const arch::TensorLayout& layout, uint32_t hidden);
 

@@ -54,10 +54,7 @@ SsmSpec read_ssm(Config& c, const ModelSpec& spec) {
 }
 
 void read(Config& c, ModelSpec& spec) {
-  read_common(c, spec,
-              {.default_kv_heads = c.gguf() || c.json().contains("num_key_value_heads") ? 0u : 8u,
-               .default_context = 8192,
-               .default_eps = 1e-5});
+  read_common(c, spec, {.default_kv_heads = c.gguf() ? 0u : 8u, .default_context = 8192, .default_eps = 1e-5});
   use_one_rope(c, spec, {});
   if (c.gguf())
     for (RopeSpec& rope : spec.ropes) rope.config.short_factors.clear();  // files may hold some, nobody uses them

@@ -83,13 +83,6 @@ MoeSpec read_experts(Config& c, const ModelSpec& spec, ops::Activation activatio
   return moe;
 }
 
-// The reference's own layers never have biases; those of NVIDIA's code have them where the configuration says so.
-bool has_attention_bias(const Config& c) {
-  const auto& tensors = c.source().tensors();
-  return std::any_of(tensors.begin(), tensors.end(),
-                     [](const TensorView& t) { return t.name.ends_with(".mixer.q_proj.bias"); });
-}
-
 void read(Config& c, ModelSpec& spec) {
   const std::vector<std::string> listed = listed_kinds(c);
   if (!c.gguf() && (listed.empty() || listed.size() > c.source().tensors().size()))
@@ -103,7 +96,7 @@ void read(Config& c, ModelSpec& spec) {
                .activation = {"mlp_hidden_act", ""},
                .default_activation = "relu2",
                .default_layers = c.gguf() ? 0 : std::max(static_cast<uint32_t>(listed.size()), 1u),
-               .default_kv_heads = c.gguf() || c.json().contains("num_key_value_heads") ? 0u : 8u,
+               .default_kv_heads = c.gguf() ? 0u : 8u,
                .default_head_dim = 128,
                .default_context = 4096,
                .default_width = c.gguf() ? std::max(width, 1u) : 0,
@@ -129,7 +122,8 @@ void read(Config& c, ModelSpec& spec) {
     ssm.dt_max = 3.4e38f;
   }
   spec.tied_head = false;  // nothing is tied, whatever is configured
-  const bool attention_bias = !c.gguf() && has_attention_bias(c);
+  // The reference's own layers never have biases; those of NVIDIA's code have them where the configuration says so.
+  const bool attention_bias = !c.gguf() && has_in_layers(c.source(), "mixer.q_proj.bias");
   const bool mlp_bias = !c.gguf() && c.flag({"mlp_bias", ""}, false);
   const ops::Activation activation = c.gguf() ? ops::Activation::kReluSquared : spec.layers[0].ffn.activation;
   for (uint32_t i = 0; i < spec.layers.size() && c.status().ok(); ++i) {

@@ -213,8 +213,8 @@ Result<ModelSpec> read_model_spec(const ModelSource& source, uint32_t context, c
                                            std::to_string(spec.vocabulary) + " rows, found " + std::to_string(stated)};
   }
   // As transformers since 5.0: a head that is not the table is used, whatever the flag says.
-  if (!gguf && found.head_differs) spec.tied_head = false;
-  if (!found.has_head && !spec.tied_head) {
+  if (!gguf && spec.tied_head && found.head_differs()) spec.tied_head = false;
+  if (found.head == nullptr && !spec.tied_head) {
     spec.tied_head = true;
     if (!gguf) log.info(source.name() + ": no head of its own: the embedding table is used");
   }
