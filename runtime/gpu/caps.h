@@ -42,9 +42,9 @@ struct Caps {
   bool memory_budget = false;          // VK_EXT_memory_budget
   bool int8_dot_accelerated = false;   // the hardware has 4x8-bit packed signed dot products
   bool executable_statistics = false;  // VK_KHR_pipeline_executable_properties
-  // fp16 operands with fp32 sums; fp16 operands and sums; int8 operands with int32 sums. Empty without the feature's bit.
   // Of a driver that runs lanes as elements of CPU vectors: that values are the same in all lanes is seen within loops too.
   bool uniform_loops = false;
+  // fp16 operands with fp32 sums; fp16 operands and sums; int8 operands with int32 sums. Empty without the feature's bit.
   std::vector<CooperativeMatrixShape> cooperative_matrix_shapes, half_matrix_shapes, int8_matrix_shapes;
   // fp16 operands with fp32 sums, workgroups of at most 256; those of the features' bits.
   std::vector<FlexibleMatrix> flexible_matrices;
