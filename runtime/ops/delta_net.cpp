@@ -58,8 +58,8 @@ uint64_t shared_bytes(const ChunkForm& f, uint32_t key4) {
 // (B580).
 constexpr uint32_t kTileRows = 32;
 
-// None where the chunks of a head this wide do not fit into shared memory, and on CPUs whose driver would load a key for every
-// row: there chunks are no faster than tokens one after the other, and take the driver up to minutes to compile.
+// None where the chunks of a head this wide do not fit into shared memory, and on CPUs whose driver would load a key for
+// every row: there chunks are no faster than tokens one after the other, and take the driver up to minutes to compile.
 std::optional<ChunkForm> chunk_form(const gpu::Caps& caps, uint32_t key_dim, uint32_t value_dim) {
   const uint32_t key4 = key_dim / 4;
   ChunkForm f{.chunk = chunk_of(caps)};
