@@ -7,8 +7,8 @@ namespace lahar::arch {
 
 // How V2 and V3 differ.
 struct DeepSeek {
-  // What the router adds up, for the layers with experts, given their number.
-  void (*finish)(Config& config, MoeSpec& moe, uint32_t layer);
+  // What the router adds up.
+  void (*finish)(Config& config, MoeSpec& moe);
   // What transformers assumes for missing keys of config.json.
   uint32_t dense_layers, shared_experts;
   MoeKeys experts{};

@@ -29,7 +29,7 @@ void read_deepseek(Config& c, ModelSpec& spec, const DeepSeek& form) {
         c.count(shared_key, 0, ops::kMaxExperts, c.gguf() || c.is_null(shared_key) ? 0 : form.shared_experts);
     moe.shared_width = shared * moe.width;
     moe.shared_bias = ffn_bias;
-    form.finish(c, moe, i);
+    form.finish(c, moe);
     use_experts(spec.layers[i], moe);
   }
 }
@@ -44,8 +44,7 @@ namespace {
 
 constexpr std::string_view kGguf[] = {"deepseek2"}, kHf[] = {"deepseek_v2"};
 
-void finish(Config& c, MoeSpec& moe, uint32_t layer) {
-  moe.selection_bias = c.gguf() && c.has_tensor("blk." + std::to_string(layer) + ".exp_probs_b.bias");
+void finish(Config& c, MoeSpec& moe) {
   if (moe.score == ops::RouterScore::kSoftmax) moe.group_score = ops::GroupScore::kHighest;
   if (!c.gguf()) moe.normalize = false;  // the weights stay as they are, whatever norm_topk_prob says
 }

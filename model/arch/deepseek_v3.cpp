@@ -7,7 +7,7 @@ namespace {
 
 constexpr std::string_view kHf[] = {"deepseek_v3", "kimi_k2"};
 
-void finish(Config& c, MoeSpec& moe, uint32_t) {
+void finish(Config& c, MoeSpec& moe) {
   moe.score = ops::RouterScore::kSigmoid;
   moe.group_score = ops::GroupScore::kSumOfTwo;
   moe.selection_bias = true;

@@ -44,7 +44,7 @@ void read(Config& c, ModelSpec& spec) {
                           .default_width = 1536},
                          example);
   moe.normalize = true;
-  moe.selection_bias = !c.gguf() || c.has_tensor("blk." + std::to_string(example) + ".exp_probs_b.bias");
+  if (!c.gguf()) moe.selection_bias = true;
   moe.shared_width = c.gguf() ? c.count({"", "expert_shared_feed_forward_length"}, 0, kMaxWidth, 0)
                               : moe.width * c.count({"moe_num_shared_experts", ""}, 0, ops::kMaxExperts, 2);
   moe.shared_bias = bias;

@@ -17,7 +17,9 @@ constexpr ExpertNames kGgufNames{.router = "ffn_gate_inp",
                                  .shared_gate = "ffn_gate_shexp",
                                  .shared_up = "ffn_up_shexp",
                                  .shared_down = "ffn_down_shexp",
-                                 .shared_sigmoid = "ffn_gate_inp_shexp.weight"};
+                                 .shared_sigmoid = "ffn_gate_inp_shexp.weight",
+                                 .latent_in = "ffn_latent_down",
+                                 .latent_out = "ffn_latent_up"};
 
 bool ends_in_this_layer(std::string_view name, std::string_view tail) {
   return name.size() > tail.size() && name.ends_with(tail) && name[name.size() - tail.size() - 1] == '.';
@@ -152,6 +154,7 @@ MoeSpec read_moe(Config& c, const ModelSpec& spec, const MoeKeys& keys, uint32_t
     moe.router_bias = c.has_tensor(prefix + "ffn_gate_inp.bias");
     moe.up_bias = c.has_tensor(prefix + "ffn_up_exps.bias") || c.has_tensor(prefix + "ffn_gate_up_exps.bias");
     moe.down_bias = c.has_tensor(prefix + "ffn_down_exps.bias");
+    moe.selection_bias = has_in_layers(c.source(), kGgufNames.selection_bias);
   } else {
     moe.width = count(keys.width, kMaxWidth, keys.default_width);
   }

@@ -12,8 +12,8 @@ struct MoeKeys {
   Key width{"moe_intermediate_size", "expert_feed_forward_length"};
   uint32_t default_experts = 0, default_chosen = 0, default_width = 0;  // for config.json alone
 };
-// Sizes of the experts, checked; GGUF's biases of router and experts by their presence in layer `layer`, and its scale of
-// the weights. The rest is as MoeSpec has it.
+// Sizes of the experts, checked; GGUF's biases of router and experts by their presence in layer `layer`, that of the
+// selection by its presence in any, and its scale of the weights. The rest is as MoeSpec has it.
 MoeSpec read_moe(Config& config, const ModelSpec& spec, const MoeKeys& keys, uint32_t layer = 0);
 
 struct RouterDefaults {

@@ -1,6 +1,7 @@
 // Nemotron-H: every layer is one block alone: Mamba-2, attention without positions, a feed-forward block or experts.
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "arch/experts.h"
 #include "arch/ssm.h"
@@ -9,7 +10,7 @@ namespace lahar::arch {
 
 namespace {
 
-constexpr std::string_view kNames[] = {"nemotron_h"};
+constexpr std::string_view kGguf[] = {"nemotron_h", "nemotron_h_moe"}, kHf[] = {"nemotron_h"};
 
 enum class Kind { kMamba, kAttention, kFfn, kExperts };
 
@@ -41,7 +42,8 @@ std::vector<std::string> listed_kinds(const Config& c) {
 
 Kind kind_of(Config& c, const std::vector<std::string>& listed, uint32_t layer) {
   if (c.gguf()) {
-    if (c.layer_count({"", "feed_forward_length"}, layer, 0, kMaxWidth, 0) > 0) return Kind::kFfn;
+    if (c.layer_count({"", "feed_forward_length"}, layer, 0, kMaxWidth, 0) > 0)
+      return c.has_tensor("blk." + std::to_string(layer) + ".ffn_gate_inp.weight") ? Kind::kExperts : Kind::kFfn;
     return c.layer_count({"", "attention.head_count_kv"}, layer, 0, kMaxHeads, 0) > 0 ? Kind::kAttention : Kind::kMamba;
   }
   const std::string kind = layer < listed.size() ? listed[layer] : "";
@@ -65,21 +67,23 @@ void make(LayerSpec& layer, Kind kind, const SsmSpec& ssm) {
   layer.pre_attention_norm = false;
 }
 
-MoeSpec read_experts(Config& c, const ModelSpec& spec, ops::Activation activation, bool bias) {
-  MoeSpec moe = read_moe(c, spec,
-                         {.experts = {"n_routed_experts", ""},
-                          .width = {"moe_intermediate_size", ""},
-                          .default_experts = 8,
-                          .default_chosen = 2,
-                          .default_width = 7688});
-  read_router(c, moe, {.normalize = true});
+// Of all layers with experts, the first of which is `layer`.
+MoeSpec read_experts(Config& c, const ModelSpec& spec, uint32_t layer) {
+  const FfnSpec& dense = spec.layers[layer].ffn;
+  MoeSpec moe = read_moe(
+      c, spec,
+      {.experts = {"n_routed_experts", "expert_count"}, .default_experts = 8, .default_chosen = 2, .default_width = 7688},
+      layer);
+  read_router(c, moe, {.normalize = !c.gguf()});
   moe.score = ops::RouterScore::kSigmoid;
   moe.selection_bias = true;
   moe.gated = false;
-  moe.activation = activation;
-  moe.shared_width = c.count({"moe_shared_expert_intermediate_size", ""}, 1, kMaxWidth, 7688);
-  moe.latent = c.has({"moe_latent_size", ""}) ? c.count({"moe_latent_size", ""}, 1, kMaxWidth) : 0;
-  moe.shared_bias = moe.latent_bias = bias;
+  moe.activation = dense.activation;
+  const Key shared{"moe_shared_expert_intermediate_size", "expert_shared_feed_forward_length"};
+  moe.shared_width = c.gguf() ? c.count(shared, 1, kMaxWidth) : c.count(shared, 1, kMaxWidth, 7688);
+  const Key latent{"moe_latent_size", "moe_latent_size"};
+  moe.latent = c.has(latent) ? c.count(latent, 1, kMaxWidth) : 0;
+  moe.shared_bias = moe.latent_bias = !c.gguf() && dense.up_bias;
   return moe;
 }
 
@@ -122,10 +126,12 @@ void read(Config& c, ModelSpec& spec) {
     ssm.dt_max = 3.4e38f;
   }
   spec.tied_head = false;  // nothing is tied, whatever is configured
+  drop_prediction_layers(c, spec);
   // The reference's own layers never have biases; those of NVIDIA's code have them where the configuration says so.
-  const bool attention_bias = !c.gguf() && has_in_layers(c.source(), "mixer.q_proj.bias");
-  const bool mlp_bias = !c.gguf() && c.flag({"mlp_bias", ""}, false);
+  const bool attention_bias = has_in_layers(c.source(), c.gguf() ? "attn_q.bias" : "mixer.q_proj.bias");
+  const bool mlp_bias = c.gguf() ? has_in_layers(c.source(), "ffn_up.bias") : c.flag({"mlp_bias", ""}, false);
   const ops::Activation activation = c.gguf() ? ops::Activation::kReluSquared : spec.layers[0].ffn.activation;
+  std::optional<MoeSpec> experts;
   for (uint32_t i = 0; i < spec.layers.size() && c.status().ok(); ++i) {
     LayerSpec& layer = spec.layers[i];
     layer.attention.qkv_bias = layer.attention.output_bias = attention_bias;
@@ -134,7 +140,9 @@ void read(Config& c, ModelSpec& spec) {
     layer.ffn.activation = activation;
     const Kind kind = kind_of(c, listed, i);
     make(layer, kind, ssm);
-    if (kind == Kind::kExperts) use_experts(layer, read_experts(c, spec, activation, mlp_bias));
+    if (kind != Kind::kExperts) continue;
+    if (!experts) experts = read_experts(c, spec, i);
+    use_experts(layer, *experts);
   }
 }
 
@@ -167,6 +175,6 @@ LayerRoles roles(const ModelSpec& spec, uint32_t index, const ModelSource& sourc
 
 }  // namespace
 
-const Architecture kNemotronH{"nemotron_h", kNames, kNames, read, adapt, roles};
+const Architecture kNemotronH{"nemotron_h", kGguf, kHf, read, adapt, roles};
 
 }  // namespace lahar::arch

@@ -104,7 +104,7 @@ void fill(ggml_tensor* tensor, void* data) {
     scale = 0.7f;
   if (contains(name, "norm") && contains(name, ".weight")) scale = 0.2f, shift = 1;
   if (contains(name, "layer_output_scale")) scale = 0.1f, shift = 0.9f;
-  if (contains(name, "ssm_a") || contains(name, "rope_freqs")) scale = 0.3f;
+  if (contains(name, "ssm_a") || contains(name, "rope_f")) scale = 0.3f;
   Tensor& made_tensor = made.tensors[name];
   made_tensor.shape.clear();  // what several layers share comes once for each
   for (int d = 0; d < ggml_n_dims(tensor); ++d) made_tensor.shape.push_back(tensor->ne[d]);
@@ -113,7 +113,7 @@ void fill(ggml_tensor* tensor, void* data) {
   for (float& v : values) {
     v = shift + scale * normal(random);
     if (contains(name, "ssm_a")) v = -std::exp(v);      // decays
-    if (contains(name, "rope_freqs")) v = std::exp(v);  // divisors
+    if (contains(name, "rope_f")) v = std::exp(v);  // divisors
   }
   if (tensor->type == GGML_TYPE_F16) {
     std::vector<ggml_fp16_t> halves(values.size());

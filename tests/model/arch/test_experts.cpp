@@ -1,6 +1,7 @@
 // Experts in files: stacked, one by one, transposed, in blocks, damaged.
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cstring>
 #include <nlohmann/json.hpp>
 
@@ -113,6 +114,17 @@ TEST(Experts, AScaleOfEachExpertIsMultipliedIn) {
   for (size_t i = 0; i < plain.size(); ++i) ASSERT_FLOAT_EQ(found[i], plain[i] * factor);
 }
 
+TEST(Experts, ABiasOfTheSelectionCountsWhereAFileHasIt) {
+  TinyMoe model(kExperts, 2);
+  EXPECT_FALSE(model.plan().spec->layers[0].moe.selection_bias);
+  model.tensors.push_back(test::random_tensor("blk.1.exp_probs_b.bias", {kExperts}));
+  EXPECT_EQ(model.plan().error(), "tiny.gguf: tensor 'blk.0.exp_probs_b.bias' is missing");
+  model.tensors.push_back(test::random_tensor("blk.0.exp_probs_b.bias", {kExperts}));
+  const Planned planned = model.plan();
+  ASSERT_EQ(planned.error(), "");
+  EXPECT_TRUE(planned.spec->layers[0].moe.selection_bias);
+}
+
 TEST(Experts, OldFilesHaveATensorEach) {
   TinyMoe model(kExperts, 2);
   model.remove("blk.0.ffn_down_exps.weight");
@@ -153,6 +165,77 @@ TEST(Experts, NamesTheKeyOfALie) {
   EXPECT_NE(error(512, 17).find("llama.expert_used_count: expected 1 to 16, found 17"), std::string::npos);
   EXPECT_NE(error(5, 2).find("expected shape [5, 64], found [4, 64]"), std::string::npos) << error(5, 2);
   EXPECT_NE(error(0, 0).find("'blk.0.ffn_gate.weight' is missing"), std::string::npos) << error(0, 0);
+}
+
+// Nemotron-H as GGUF: a layer of attention, one of experts in a latent width, one that predicts further tokens.
+struct TinyNemotron : test::TinyLlama {
+  static constexpr uint32_t kLatent = 24, kShared = 40;
+  TinyNemotron() {
+    metadata = {};
+    metadata.add("general.architecture", "nemotron_h_moe");
+    const auto set = [&](const std::string& key, auto value) { metadata.add("nemotron_h_moe." + key, value); };
+    set("block_count", uint32_t{3});
+    set("nextn_predict_layers", uint32_t{1});
+    set("context_length", uint32_t{128});
+    set("embedding_length", kHidden);
+    set("feed_forward_length", std::span<const int32_t>(std::array<int32_t, 3>{0, kWidth, kWidth}));
+    set("attention.head_count", uint32_t{4});
+    set("attention.head_count_kv", std::span<const int32_t>(std::array<int32_t, 3>{2, 0, 2}));
+    set("attention.layer_norm_rms_epsilon", 1e-5f);
+    for (const auto& [key, value] : std::initializer_list<std::pair<const char*, uint32_t>>{
+             {"conv_kernel", 4}, {"state_size", 16}, {"inner_size", 128}, {"time_step_rank", 8}, {"group_count", 2}})
+      set(std::string("ssm.") + key, value);
+    set("expert_count", kExperts);
+    set("expert_used_count", uint32_t{2});
+    set("expert_feed_forward_length", kWidth);
+    set("expert_shared_feed_forward_length", kShared);
+    set("expert_weights_norm", true);
+    set("expert_weights_scale", 2.5f);
+    set("moe_latent_size", kLatent);
+    std::erase_if(tensors, [](const TinyTensor& t) {
+      return t.name.find("ffn") != std::string::npos || t.name.starts_with("blk.1.attn_q") ||
+             t.name.starts_with("blk.1.attn_k") || t.name.starts_with("blk.1.attn_v") ||
+             t.name.starts_with("blk.1.attn_output");
+    });
+    const auto add = [&](const char* name, const Shape& shape) { tensors.push_back(test::random_tensor(name, shape)); };
+    add("blk.1.ffn_gate_inp.weight", {kExperts, kHidden});
+    add("blk.1.exp_probs_b.bias", {kExperts});
+    add("blk.1.ffn_latent_down.weight", {kLatent, kHidden});
+    add("blk.1.ffn_latent_up.weight", {kHidden, kLatent});
+    add("blk.1.ffn_up_exps.weight", {kExperts, kWidth, kLatent});
+    add("blk.1.ffn_down_exps.weight", {kExperts, kLatent, kWidth});
+    add("blk.1.ffn_up_shexp.weight", {kShared, kHidden});
+    add("blk.1.ffn_down_shexp.weight", {kHidden, kShared});
+    add("blk.2.nextn.eh_proj.weight", {kHidden, 2 * kHidden});
+  }
+};
+
+TEST(Experts, NemotronHasThemInALatentWidth) {
+  TinyNemotron model;
+  const Planned planned = test::plan_of_bytes(model.bytes());
+  ASSERT_EQ(planned.error(), "");
+  ASSERT_EQ(planned.spec->layers.size(), 2u);  // what predicts further tokens is left out
+  EXPECT_EQ(planned.spec->layers[0].mixer, Mixer::kAttention);
+  EXPECT_EQ(planned.spec->layers[1].mixer, Mixer::kNone);
+  ASSERT_EQ(planned.spec->layers[1].ffn_kind, FfnKind::kExperts);
+  const MoeSpec& moe = planned.spec->layers[1].moe;
+  EXPECT_EQ(moe.score, ops::RouterScore::kSigmoid);
+  EXPECT_EQ(moe.activation, ops::Activation::kReluSquared);
+  EXPECT_TRUE(moe.selection_bias && moe.normalize && !moe.gated && !moe.latent_bias);
+  EXPECT_EQ(moe.scale, 2.5f);
+  EXPECT_EQ(moe.latent, TinyNemotron::kLatent);
+  EXPECT_EQ(moe.shared_width, TinyNemotron::kShared);
+  const LayerExpertsPlan& plan = experts_of(planned, 1);
+  ASSERT_EQ(plan.experts.size(), kExperts);
+  EXPECT_EQ(test::matrix_of(planned.plan->data(), plan.experts[3].up),
+            floats_of(model.tensor("blk.1.ffn_up_exps.weight"), 3));
+  EXPECT_EQ(test::matrix_of(planned.plan->data(), plan.experts[3].down),
+            floats_of(model.tensor("blk.1.ffn_down_exps.weight"), 3));
+  for (const char* name : {"blk.1.ffn_latent_up.weight", "blk.1.exp_probs_b.bias", "blk.1.ffn_up_shexp.weight"}) {
+    TinyNemotron without;
+    without.remove(name);
+    EXPECT_EQ(test::plan_of_bytes(without.bytes()).error(), std::string("tiny.gguf: tensor '") + name + "' is missing");
+  }
 }
 
 // A Hugging Face folder of one layer.
