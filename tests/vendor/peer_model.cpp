@@ -112,7 +112,7 @@ void fill(ggml_tensor* tensor, void* data) {
   values.resize(static_cast<size_t>(ggml_nelements(tensor)));
   for (float& v : values) {
     v = shift + scale * normal(random);
-    if (contains(name, "ssm_a")) v = -std::exp(v);      // decays
+    if (contains(name, "ssm_a")) v = -std::exp(v);  // decays
     if (contains(name, "rope_f")) v = std::exp(v);  // divisors
   }
   if (tensor->type == GGML_TYPE_F16) {
