@@ -132,7 +132,7 @@ class Weights:
     def make(self, name, shape, scale=None, mean=0.0, change=None):
         if scale is None:
             scale = 1.5 / math.sqrt(shape[-1])
-        # Uniform, of that mean and deviation: normal values take most of a check's time.
+        # Uniform, of that mean and deviation: quicker to make than normal values.
         raw = array("h", self.random.randbytes(2 * math.prod(shape)))
         factor = scale * math.sqrt(3) / (1 << 15)
         values = [mean + factor * v for v in raw]
