@@ -72,6 +72,15 @@ bool hidden(GLFWwindow* window) {
 // Dear ImGui takes few events a frame, so that none that is short is missed: it may have some left.
 bool input_waits() { return ImGui::GetCurrentContext()->InputEventsQueue.Size > 0; }
 
+// Dear ImGui forgets with the focus where the pointer is, and when the pointer comes back it is told what was known before
+// it left: without this a click that follows no movement goes nowhere.
+void tell_where_pointer_is(GLFWwindow* window) {
+  if (glfwGetWindowAttrib(window, GLFW_HOVERED) == GLFW_FALSE) return;
+  double x = 0, y = 0;
+  glfwGetCursorPos(window, &x, &y);
+  ImGui_ImplGlfw_CursorPosCallback(window, x, y);
+}
+
 // Takes events in until a frame is due.
 class Pace {
  public:
@@ -123,6 +132,10 @@ void run_window(std::shared_ptr<Runtime> runtime, const WindowOptions& options) 
     append_utf8(text, c);
     s.typed += s.wide.shown(text);
   });
+  glfwSetCursorEnterCallback(window.get(), [](GLFWwindow* w, int entered) {
+    ImGui_ImplGlfw_CursorEnterCallback(w, entered);
+    if (entered == GLFW_TRUE) tell_where_pointer_is(w);
+  });
   session.load(options.model);
 
   Pace pace;
@@ -137,6 +150,7 @@ void run_window(std::shared_ptr<Runtime> runtime, const WindowOptions& options) 
       title = std::move(now);
       glfwSetWindowTitle(window.get(), title.c_str());
     }
+    if (!ImGui::IsMousePosValid()) tell_where_pointer_is(window.get());
     frame_seconds = glfwGetTime() - begin;
   }
 }

@@ -77,6 +77,10 @@ until_true "the reply is shown" changed "$empty"
 until_true "Ctrl-S saves" saved
 grep -B 3 '"role": "assistant"' conversation.json | grep -q '"content": "[A-Za-z]' || fail "the reply is empty"
 
+# The focus goes elsewhere and comes to no other window, the pointer stays: a click in place still finds the field.
+xdotool windowfocus "$(xdotool search --maxdepth 0 '.*' 2>/dev/null)"
+sleep 0.5
+
 # Hidden while it writes: the reply goes on; shown again it is drawn.
 ask "Tell me a story about the sea."
 xdotool windowunmap "$window"
@@ -84,6 +88,7 @@ until_true "the reply goes on while nobody looks" titled "Pumice (built in)"
 xdotool windowmap "$window"
 until_true "it is drawn again" drawn
 
+xdotool key ctrl+l  # the model's context is short
 ask "Tell me a story about a river."
 xdotool windowsize "$window" 400 300
 until_true "the window is small" sized 400 300
