@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "blocks/block_scratch.h"
 #include "blocks/linear.h"
 #include "ops/attention.h"
 #include "ops/mla_store.h"
@@ -9,23 +10,28 @@
 namespace lahar {
 namespace {
 
-uint32_t stride_of(uint32_t width) { return (width + 3) / 4 * 4; }
-
-// What lies in Scratch::block, for `rows` rows each.
+// What lies in Scratch::block.
 struct MlaScratch {
-  uint32_t query_down = 0, queries = 0, latents = 0;  // strides in floats
-
-  explicit MlaScratch(const LayerSpec& layer)
-      : query_down(stride_of(layer.mla.q_rank)),
-        queries(stride_of(layer.attention.heads * (layer.mla.nope_dim + layer.mla.rope_dim))),
-        latents(stride_of(layer.mla.latent_dim + layer.mla.rope_dim)) {}
-  uint64_t bytes(uint32_t rows) const {
-    return uint64_t{rows} * (2 * uint64_t{query_down} + queries + latents) * sizeof(float);
-  }
+  ops::Activations queries;            // [rows, heads * (nope + rope)]
+  ops::Activations latents;            // [rows, latent + rope]
+  ops::Activations down, down_normed;  // [rows, q_rank]
+  uint64_t bytes = 0;
 };
 
+// With an empty `memory` only `bytes` means something.
+MlaScratch lay_out(const gpu::BufferRange& memory, const LayerSpec& layer, uint32_t rows) {
+  MlaScratch s;
+  BlockScratch scratch(memory, rows);
+  s.queries = scratch.take(layer.attention.heads * (layer.mla.nope_dim + layer.mla.rope_dim));
+  s.latents = scratch.take(layer.mla.latent_dim + layer.mla.rope_dim);
+  s.down = scratch.take(layer.mla.q_rank);
+  s.down_normed = scratch.take(layer.mla.q_rank);
+  s.bytes = scratch.bytes();
+  return s;
+}
+
 uint64_t scratch_bytes(const gpu::Caps&, const ModelSpec&, const LayerSpec& layer, uint32_t rows) {
-  return MlaScratch(layer).bytes(rows);
+  return lay_out({}, layer, rows).bytes;
 }
 
 uint32_t widest_input(const LayerSpec& layer) {
@@ -56,16 +62,7 @@ Status record(const Forward& f, const LayerSpec& layer, const LayerWeights& weig
   const AttentionSpec& a = layer.attention;
   const BlockWeights& w = weights.mixer;
   const Scratch& s = f.scratch;
-  const MlaScratch sizes(layer);
-  uint64_t offset = 0;
-  const auto take = [&](uint32_t stride) {
-    const uint64_t bytes = uint64_t{f.step.bucket} * stride * sizeof(float);
-    const ops::Activations rows{s.block.part(offset, bytes), stride};
-    offset += bytes;
-    return rows;
-  };
-  const ops::Activations queries = take(sizes.queries), latents = take(sizes.latents);
-  const ops::Activations down = take(sizes.query_down), down_normed = take(sizes.query_down);
+  const auto [queries, latents, down, down_normed, bytes] = lay_out(s.block, layer, f.step.bucket);
 
   LAHAR_TRY(record_queries(f, layer, w, normed, down, down_normed, queries));
   LAHAR_TRY(record_linear(f.recorder, w.linears[kMlaDown], normed, latents, f.step, f.precision, "latent",
