@@ -61,6 +61,14 @@ void StateSlots::keep(uint32_t tokens) {
     if (s.tokens == tokens) s.checkpoint = true;
 }
 
+void StateSlots::forget(uint32_t tokens) {
+  assert(tokens < position_);
+  std::erase_if(states_, [&](const State& s) {
+    if (s.tokens <= tokens) free_.push_back(s.id);
+    return s.tokens <= tokens;
+  });
+}
+
 std::vector<uint32_t> StateSlots::held() const {
   std::vector<uint32_t> tokens;
   for (const State& s : states_) tokens.push_back(s.tokens);

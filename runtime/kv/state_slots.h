@@ -33,6 +33,8 @@ class StateSlots {
   void keep(uint32_t tokens);
 
   uint32_t position() const { return position_; }
+  // The sequence cannot be taken back to `tokens` < position() or fewer any more: states of so few are dropped.
+  void forget(uint32_t tokens);
   // Of after how many tokens states are held, in ascending order.
   std::vector<uint32_t> held() const;
 

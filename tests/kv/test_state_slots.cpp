@@ -75,6 +75,21 @@ TEST(StateSlots, CheckpointsThinOutWithTheirDistance) {
     EXPECT_LE(tokens - slots.longest(tokens), 3 * (64 * 512 - tokens) / 2 + 512) << "parted at " << tokens;
 }
 
+TEST(StateSlots, WhatIsForgottenIsNotGoneBackTo) {
+  StateSlots slots(4, 2);
+  for (int i = 0; i < 3; ++i) {
+    slots.advance(100);
+    slots.keep(slots.position());
+  }
+  slots.forget(200);
+  EXPECT_EQ(slots.held(), (Held{300}));
+  EXPECT_EQ(slots.position(), 300u);
+  EXPECT_EQ(slots.longest(299), 0u);
+  // There is room for others again.
+  for (int i = 0; i < 3; ++i) EXPECT_TRUE(slots.advance(10).read);
+  EXPECT_EQ(slots.held(), (Held{300, 310, 320, 330}));
+}
+
 // What a device would hold: each slot's last writer must be whom the bookkeeping says.
 TEST(StateSlots, EverySlotHoldsWhatIsSaidOfIt) {
   std::mt19937 random(7);
@@ -84,6 +99,7 @@ TEST(StateSlots, EverySlotHoldsWhatIsSaidOfIt) {
     for (int i = 0; i < 2000; ++i) {
       if (random() % 9 == 0)
         slots.rewind(slots.longest(slots.position() - std::min(slots.position(), static_cast<uint32_t>(random() % 700))));
+      if (random() % 20 == 0 && slots.position() > 0) slots.forget(static_cast<uint32_t>(random() % slots.position()));
       const uint32_t before = slots.position();
       const uint32_t rows = 1 + static_cast<uint32_t>(random() % (random() % 3 == 0 ? 300 : 1));
       const auto step = slots.advance(rows);
