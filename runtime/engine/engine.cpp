@@ -36,7 +36,7 @@ ops::KvType kv_type(const EngineOptions& options) {
 }
 
 uint32_t wanted_context(const ModelSpec& spec, const EngineOptions& options) {
-  if (options.streaming.on()) return options.streaming.context();
+  if (must_roll(spec, options.streaming)) return options.streaming.context();
   if (options.context != 0) return options.context;
   return std::min(spec.context_length, EngineOptions::kDefaultContext);
 }
@@ -44,7 +44,7 @@ uint32_t wanted_context(const ModelSpec& spec, const EngineOptions& options) {
 // Rows of a prefill step: what was asked for, no more than the context, and with all logits no more than can be read back.
 uint32_t chunk_rows(const ModelSpec& spec, const EngineOptions& options, uint32_t context) {
   uint64_t rows = std::min(options.chunk == 0 ? EngineOptions::kDefaultChunk : options.chunk, context);
-  if (options.streaming.on())
+  if (must_roll(spec, options.streaming))
     rows = std::min<uint64_t>(rows, uint64_t{options.streaming.step_pages()} * params::kPageTokens);
   if (options.all_logits) rows = std::min(rows, kAllLogitsBytes / (uint64_t{spec.vocabulary} * sizeof(float)));
   return static_cast<uint32_t>(std::max<uint64_t>(rows, 1));
@@ -96,7 +96,8 @@ Result<MemoryPlan> Engine::plan(const gpu::Device& device, const ModelSpec& spec
                                                   std::to_string(params::kMaxRuns) + " are possible"};
   const StateLayout states = StateLayout::make(spec);
   const uint64_t page_bytes = KvPageLayout::make(kv_geometry(spec), kv_type(options)).page_bytes;
-  const uint64_t spare_bytes = options.streaming.on() ? options.streaming.sink_pages() * page_bytes : 0;
+  const bool rolls = must_roll(spec, options.streaming);
+  const uint64_t spare_bytes = rolls ? options.streaming.sink_pages() * page_bytes : 0;
   return plan_memory(
       {.weights = weight_bytes,
        .expert_cache = options.expert_cache.value_or(0),
@@ -107,7 +108,7 @@ Result<MemoryPlan> Engine::plan(const gpu::Device& device, const ModelSpec& spec
        .scratch = Transformer::scratch_bytes(device.caps(), spec, transformer_options(device, spec, options, context)) +
                   spare_bytes,
        .context = context,
-       .context_is_fixed = options.context != 0 || options.streaming.on(),
+       .context_is_fixed = options.context != 0 || rolls,
        .slots = options.slots,
        .available = available_memory(device, options.memory_cap)});
 }
@@ -127,7 +128,8 @@ Result<std::unique_ptr<Engine>> Engine::create(std::shared_ptr<gpu::Device> devi
   LAHAR_ASSIGN(engine->transformer_, Transformer::create(*device, spec, model->weights,
                                                          transformer_options(*device, spec, options, plan.context)));
   const uint32_t pages = (plan.context + params::kPageTokens - 1) / params::kPageTokens;
-  const uint32_t spare = options.streaming.on() ? options.streaming.sink_pages() : 0;
+  const bool rolls = must_roll(spec, options.streaming);
+  const uint32_t spare = rolls ? options.streaming.sink_pages() : 0;
   LAHAR_ASSIGN(engine->kv_, KvStorage::create(*device, KvPageLayout::make(kv_geometry(spec), kv_type(options)),
                                               pages * options.slots + spare, options.slots, pages));
   LAHAR_ASSIGN(engine->recurrent_, StateStorage::create(*device, StateLayout::make(spec), plan.state_slots));
@@ -147,7 +149,7 @@ Result<std::unique_ptr<Engine>> Engine::create(std::shared_ptr<gpu::Device> devi
                                                    .experts = engine->experts_.get()}));
   engine->pool_ = std::make_unique<kv::PagePool>(pages + spare);
   engine->table_ = std::make_unique<kv::BlockTable>(*engine->pool_, params::kPageTokens);
-  if (options.streaming.on()) {
+  if (rolls) {
     LAHAR_ASSIGN(Streaming streaming,
                  Streaming::create(options.streaming, *device, spec, model->weights, *engine->kv_, *engine->pool_));
     engine->streaming_ = std::move(streaming);
@@ -162,7 +164,7 @@ Engine::~Engine() = default;
 
 Status Engine::check_tokens(std::span<const int32_t> tokens) const {
   if (tokens.empty()) return Error{ErrorCode::kInvalidArgument, "there are no tokens to start from"};
-  if (tokens.size() > plan_.context && !streaming_)
+  if (tokens.size() > plan_.context && !streaming())
     return Error{ErrorCode::kLimit, "the prompt has " + std::to_string(tokens.size()) +
                                         " tokens, more than the context of " + std::to_string(plan_.context)};
   for (const int32_t token : tokens)
@@ -172,16 +174,16 @@ Status Engine::check_tokens(std::span<const int32_t> tokens) const {
   return {};
 }
 
-void Engine::begin(uint32_t position, const SamplingParams& sampling) {
+void Engine::begin(uint32_t tokens, const SamplingParams& sampling) {
+  if (streaming_ && tokens == 0) streaming_->reset();
+  position_ = tokens - offset(), sampling_ = sampling;
   // What the sequence held beyond is given back, for use at once: steps run on the device in their order.
   if (!streaming_) {
-    table_->truncate(position, 0);
+    table_->truncate(position_, 0);
     pool_->collect(0);
     announced_pages_ = std::min(announced_pages_, static_cast<uint32_t>(table_->pages().size()));
   }
-  position_ = position, sampling_ = sampling;
-  if (trail_) trail_->rewind(position);
-  if (streaming_ && position == 0) streaming_->reset();
+  if (trail_) trail_->rewind(tokens);
   set_state(0, 0);
 }
 
@@ -190,7 +192,7 @@ void Engine::set_state(int32_t last_token, uint32_t sampled) {
                       .state = {.position = position_,
                                 .last_token = last_token,
                                 .counter = sampled,
-                                .limit = plan_.context,
+                                .limit = limit(),
                                 .temperature = sampling_.temperature,
                                 .top_k = sampling_.top_k,
                                 .top_p = sampling_.top_p,
@@ -198,19 +200,20 @@ void Engine::set_state(int32_t last_token, uint32_t sampled) {
                                 .seed_low = static_cast<uint32_t>(sampling_.seed),
                                 .seed_high = static_cast<uint32_t>(sampling_.seed >> 32),
                                 .sequence = 0,
-                                .rope_offset = streaming_ ? streaming_->offset() : 0}}};
+                                .rope_offset = offset()}}};
 }
 
 Status Engine::roll(int32_t last_token, uint32_t sampled) {
   LAHAR_ASSIGN(const uint32_t moved, streaming_->roll(*table_));
   position_ -= moved;
   announced_pages_ = 0;
+  if (trail_) trail_->forget(streaming_->lost());
   set_state(last_token, sampled);
   return {};
 }
 
 bool Engine::has_room(uint32_t tokens) {
-  return position_ + tokens <= plan_.context && table_->reserve(uint64_t{position_} + tokens);
+  return tokens <= limit() - position_ && (runs_on() || table_->reserve(uint64_t{position_} + tokens));
 }
 
 StepPlan Engine::next_step(std::span<const int32_t> tokens, LogitMode mode) {
@@ -230,7 +233,7 @@ StepPlan Engine::next_step(std::span<const int32_t> tokens, LogitMode mode) {
   for (; announced_pages_ < pages.size(); ++announced_pages_)
     step.pages.push_back({.slot = kSlot, .index = announced_pages_, .page = pages[announced_pages_]});
   position_ += rows;
-  if (options_.checkpoint_tokens != 0 && position_ % options_.checkpoint_tokens == 0) checkpoint(position_);
+  if (options_.checkpoint_tokens != 0 && fed() % options_.checkpoint_tokens == 0) checkpoint(fed());
   return step;
 }
 
@@ -241,7 +244,12 @@ Result<StepTicket> Engine::submit(std::span<const int32_t> tokens, LogitMode mod
 uint32_t Engine::next_rows(size_t left) const {
   const auto rows = static_cast<uint32_t>(std::min<size_t>(options_.chunk, left));
   if (!trail_ || options_.checkpoint_tokens == 0) return rows;
-  return std::min(rows, options_.checkpoint_tokens - position_ % options_.checkpoint_tokens);
+  return std::min(rows, options_.checkpoint_tokens - fed() % options_.checkpoint_tokens);
+}
+
+uint32_t Engine::reusable(uint32_t matching) const {
+  const uint32_t tokens = trail_ ? trail_->longest(matching) : matching;
+  return streaming_ && tokens <= streaming_->lost() ? 0 : tokens;
 }
 
 void Engine::checkpoint(uint32_t tokens) {
@@ -286,13 +294,8 @@ Result<GenerateOutcome> Engine::generate(const GenerateRequest& request) {
 
 Result<GenerateOutcome> Engine::run(const GenerateRequest& request) {
   const auto mismatch = std::mismatch(cached_.begin(), cached_.end(), request.prompt.begin(), request.prompt.end() - 1);
-  uint32_t reused = reusable(static_cast<uint32_t>(mismatch.first - cached_.begin())), position = reused;
-  if (streaming_ && streaming_->offset() > 0) {
-    // What has left the cache does not come back: a prompt goes on behind all of it, or begins afresh.
-    const bool goes_on = !cached_.empty() && reused == cached_.size();
-    reused = goes_on ? reused : 0, position = goes_on ? position_ : 0;
-  }
-  begin(position, request.sampling);
+  const uint32_t reused = reusable(static_cast<uint32_t>(mismatch.first - cached_.begin()));
+  begin(reused, request.sampling);
   const ExpertStats experts_before = experts_ ? experts_->stats() : ExpertStats{};
 
   GenerateOutcome result;
@@ -331,7 +334,7 @@ Result<GenerateOutcome> Engine::run(const GenerateRequest& request) {
     return {};
   };
   LAHAR_TRY(prefill(request.prompt.subspan(reused), LogitMode::kSampled, on_prefill, request.cancel));
-  checkpoint(position_);
+  checkpoint(fed());
   if (fed() < request.prompt.size()) {
     stopped = true;
     result.reason = StopReason::kCancelled;
@@ -375,7 +378,7 @@ Result<GenerateOutcome> Engine::run(const GenerateRequest& request) {
   LAHAR_TRY(numbers);
   // The next prompt goes on behind what was handed out, or behind the stop token.
   const uint32_t handed_out = static_cast<uint32_t>(request.prompt.size() + result.tokens.size());
-  checkpoint(reusable(std::min(position_, handed_out)));
+  checkpoint(reusable(std::min(fed(), handed_out)));
   if (experts_) result.stats.experts = experts_->stats() - experts_before;
   chain.resize(std::min<size_t>(chain.size(), fed()));
   cached_ = std::move(chain);

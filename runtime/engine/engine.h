@@ -46,8 +46,8 @@ struct EngineOptions {
   uint32_t checkpoint_tokens = 512;
   bool sampled_logits = false;                // GenerateRequest::on_logits will be set
   std::shared_ptr<const ops::Tuning> tuning;  // what was measured on the device; null: default forms
-  // Where on, the cache holds sinks and window, `context` is what they need, and neither the prompt nor what is generated
-  // has an end.
+  // Where on, neither the prompt nor what is generated has an end: the cache holds sinks and window, and `context` is what
+  // they need. Where all layers are recurrent there is no cache, and sinks and window mean nothing.
   StreamingOptions streaming;
   RopeChoice rope;  // for open_engine, which reads the spec
   Log log;
@@ -118,13 +118,14 @@ class Engine {
   ~Engine();
 
   uint32_t context() const { return plan_.context; }
-  bool streaming() const { return streaming_.has_value(); }
+  bool streaming() const { return options_.streaming.on(); }
   const MemoryPlan& memory() const { return plan_; }
   const ModelSpec& spec() const { return model_->spec; }
 
   // The prompt's longest prefix that is still in the KV cache from the call before is reused; with recurrent layers, up to
-  // the last checkpoint in it. Errors: kLimit (the prompt
-  // does not fit into the context), kInvalidArgument, kDeviceLost. After an error the cache is empty and the engine usable.
+  // the last checkpoint in it. While streaming, a prompt that parts ways within the window goes on from there, with a window
+  // that is so much shorter at first. Errors: kLimit (the prompt does not fit into the context), kInvalidArgument,
+  // kDeviceLost. After an error the cache is empty and the engine usable.
   Result<GenerateOutcome> generate(const GenerateRequest& request);
 
   // Logits of every position, chunk by chunk: on_rows(first position, logits [rows, stride], stride in floats). Needs
@@ -151,17 +152,23 @@ class Engine {
   using OnStep = std::function<Status(const StepTicket&, const StepRunner::Outcome&)>;
   Status check_tokens(std::span<const int32_t> tokens) const;
   Result<GenerateOutcome> run(const GenerateRequest& request);
-  // The next submitted row is of this position, and the device's state of the sequence starts afresh.
-  void begin(uint32_t position, const SamplingParams& sampling);
+  // The sequence goes on behind its first `tokens`, which reusable() gave, and the device's state of it starts afresh.
+  void begin(uint32_t tokens, const SamplingParams& sampling);
   // The device's state of the sequence, from position_ on.
   void set_state(int32_t last_token, uint32_t sampled);
+  // While streaming without a cache: nothing fills up.
+  bool runs_on() const { return streaming() && !streaming_; }
+  // No row is of this position or beyond.
+  uint32_t limit() const { return runs_on() ? UINT32_MAX : plan_.context; }
   bool has_room(uint32_t tokens);
   // While streaming: the window's oldest tokens leave the cache. Nothing may be under way.
   Status roll(int32_t last_token, uint32_t sampled);
   // Tokens of the sequence so far, those that have left the cache counted.
-  uint32_t fed() const { return position_ + (streaming_ ? streaming_->offset() : 0); }
-  // How much of the cache that many tokens of the prompt share can go on: with recurrent layers there must be a state.
-  uint32_t reusable(uint32_t matching) const { return trail_ ? trail_->longest(matching) : matching; }
+  uint32_t fed() const { return position_ + offset(); }
+  uint32_t offset() const { return streaming_ ? streaming_->offset() : 0; }
+  // How much of the sequence that many tokens of the prompt share can go on: with recurrent layers there must be a state,
+  // and while streaming it must reach into the window.
+  uint32_t reusable(uint32_t matching) const;
   // Rows of the next step of a prompt that has `left` to go.
   uint32_t next_rows(size_t left) const;
   void checkpoint(uint32_t tokens);
@@ -183,13 +190,13 @@ class Engine {
   std::unique_ptr<ExpertCache> experts_;  // null: all experts are where they stay
   std::unique_ptr<kv::PagePool> pool_;
   std::unique_ptr<kv::BlockTable> table_;
-  std::optional<kv::StateSlots> trail_;  // of the sequence's recurrent states; none where the model has none
+  std::optional<kv::StateSlots> trail_;  // of the recurrent states, by tokens of the sequence; none where it has none
   std::unique_ptr<StepRunner> steps_;
-  std::optional<Streaming> streaming_;
-  SamplingParams sampling_;  // of the sequence
+  std::optional<Streaming> streaming_;  // of the cache; none where it does not roll
+  SamplingParams sampling_;             // of the sequence
 
   std::vector<int32_t> cached_;   // tokens whose keys and values are in the cache, or were while streaming
-  uint32_t position_ = 0;         // of the next row to submit
+  uint32_t position_ = 0;         // of the next row to submit, in the cache
   uint32_t announced_pages_ = 0;  // of table_, sent to the device
   std::vector<params::StateUpdate> pending_states_;
 };

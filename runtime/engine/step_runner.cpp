@@ -116,8 +116,8 @@ StepShape StepRunner::shape_of(const StepPlan& plan) {
     positions_[run.slot] += run.rows;
     longest = std::max(longest, positions_[run.slot]);
   }
-  return {std::bit_ceil(static_cast<uint32_t>(plan.tokens.size())), plan.logits, context_bucket(longest, device_->caps()),
-          time_slice_ > 0};
+  const uint32_t context = kv_.bytes() == 0 ? 0 : context_bucket(longest, device_->caps());
+  return {std::bit_ceil(static_cast<uint32_t>(plan.tokens.size())), plan.logits, context, time_slice_ > 0};
 }
 
 void StepRunner::write_input(const StepPlan& plan, Place& place) {

@@ -31,12 +31,16 @@ Status check_streaming(const ModelSpec& spec, const StreamingOptions& options) {
                                                   std::to_string(params::kMaxPageUpdates) + " pages"};
   if (spec.learned_positions) return unsupported("learned positions");
   for (const LayerSpec& layer : spec.layers) {
-    if (!is_attention(layer.mixer)) return unsupported("recurrent layers, whose memory is constant already");
     const AttentionSpec& a = layer.attention;
     if (a.chunk > 0) return unsupported("chunked attention");
     if (a.rope >= 0 && a.qk_norm_after_rope && a.qk_norm_weight) return unsupported("weighted norms behind RoPE");
   }
   return {};
+}
+
+bool must_roll(const ModelSpec& spec, const StreamingOptions& options) {
+  const auto has_keys = [](const LayerSpec& layer) { return layer.attention.kv_heads > 0; };
+  return options.on() && std::any_of(spec.layers.begin(), spec.layers.end(), has_keys);
 }
 
 Result<Streaming> Streaming::create(const StreamingOptions& options, gpu::Device& device, const ModelSpec& spec,

@@ -6,6 +6,9 @@
 // differences of positions count. The sinks alone must follow the window, so that their distance stays what the model knows:
 // their keys are rotated from what was first computed, by all that the window has moved, and so never rounded twice.
 // Positions in the cache and positions of RoPE are apart from then on, by `offset`.
+//
+// Recurrent states know nothing of it: they take in every token once, whatever the cache beside them still holds. A model of
+// recurrent layers alone has no cache to roll, and its positions simply run on.
 // Thread rule: one thread at a time.
 #pragma once
 
@@ -30,9 +33,11 @@ struct StreamingOptions {
   uint32_t pages() const;       // of the pool: those of the context, and the sinks' first ones
 };
 
-// Errors: kUnsupported (a model whose attention is not a matter of distances: learned positions, chunks, norms behind RoPE,
-// or one with recurrent layers), kInvalidArgument (a window that one step cannot announce).
+// Errors: kUnsupported (a model whose attention is not a matter of distances: learned positions, chunks, norms behind RoPE),
+// kInvalidArgument (a window that one step cannot announce).
 Status check_streaming(const ModelSpec& spec, const StreamingOptions& options);
+// Whether streaming is on and the model has a cache that fills up.
+bool must_roll(const ModelSpec& spec, const StreamingOptions& options);
 
 class Streaming {
  public:
@@ -41,6 +46,9 @@ class Streaming {
                                   const ModelWeights& weights, const KvStorage& kv, kv::PagePool& pool);
 
   uint32_t offset() const { return offset_; }  // of RoPE's positions to those in the cache
+  // Of a sequence's first so many tokens the last ones have left the cache, so that it cannot go on behind so few; 0: all
+  // are there.
+  uint32_t lost() const { return offset_ == 0 ? 0 : options_.sink_pages() * params::kPageTokens + offset_; }
   // A sequence that begins afresh.
   void reset() { offset_ = 0; }
   // Makes room for step_pages() pages at the end of the table, with no step under way. Returns the tokens by

@@ -222,7 +222,8 @@ typedef struct lahar_engine_options {
   void* progress_user;
   lahar_kv kv;
   /* With a window above 0 neither the prompt nor the reply has an end: the first streaming_sinks tokens and at least the
-   * last streaming_window stay in a cache of constant size, whose size replaces `context`. */
+   * last streaming_window stay in a cache of constant size, whose size replaces `context`. Models of recurrent layers alone
+   * have no cache: with any window their positions run on beyond `context`. */
   uint32_t streaming_sinks, streaming_window;
   const lahar_vulkan_device* vulkan; /* instead of `device`: the application's own */
   uint32_t alternatives;             /* with each token, so many of the likeliest; at most LAHAR_MOST_ALTERNATIVES */
