@@ -127,6 +127,39 @@ struct Layer {
     return all;
   }
 
+  // What the row at `position` attends to.
+  struct Seen {
+    Row key;
+    const Row* value = nullptr;
+    size_t distance = 0;  // to the row
+  };
+  std::vector<Seen> seen(size_t position, const Layer& source) const {
+    const AttentionSpec& a = spec.attention;
+    const RollingReference& rolling = options.rolling;
+    const size_t gone = rolling.gone ? rolling.gone(position) : 0;
+    std::vector<Seen> all;
+    for (size_t j = a.chunk > 0 ? position / a.chunk * a.chunk : 0; j <= position; ++j) {
+      const bool sink = j < rolling.sinks;
+      const size_t distance = position - j - (sink ? gone : 0);
+      if ((!sink && j < rolling.sinks + gone) || (a.window > 0 && distance >= a.window)) continue;
+      all.push_back({source.own_keys[j], &source.own_values[j], distance});
+      if (sink && gone > 0) source.move(all.back().key, gone);
+    }
+    return all;
+  }
+  // Rotates a key from the cache by so many positions more.
+  void move(Row& key, size_t positions) const {
+    const AttentionSpec& a = spec.attention;
+    if (a.rope < 0) return;
+    RopeSpec rope = model.ropes[a.rope];
+    rope.magnitude = 1;
+    for (size_t h = 0; h < a.kv_heads; ++h) {
+      double* head = key.data() + h * a.head_dim;
+      rotate(rope, head, positions);
+      if (options.cache) options.cache(head, a.head_dim);
+    }
+  }
+
   Row attention(const Row& x, size_t position, std::vector<Layer>& layers) {
     const AttentionSpec& a = spec.attention;
     const Row all = project(x, position);
@@ -138,20 +171,18 @@ struct Layer {
         for (size_t h = 0; h < a.kv_heads && options.cache; ++h) options.cache(row->data() + h * a.head_dim, a.head_dim);
     }
     const Layer& source = a.kv_source < 0 ? *this : layers[static_cast<size_t>(a.kv_source)];
-    const std::vector<Row>&keys = source.own_keys, &values = source.own_values;
+    const std::vector<Seen> keys = seen(position, source);
     Row mixed(q_size, 0.0);
-    size_t first = a.window == 0 || keys.size() <= a.window ? 0 : keys.size() - a.window;
-    if (a.chunk > 0) first = std::max(first, position / a.chunk * a.chunk);
     const double tuned = 1 + a.temperature * std::log(1 + std::floor((position + 1) / a.temperature_floor));
     for (size_t h = 0; h < a.heads; ++h) {
       const size_t kv = h / (a.heads / a.kv_heads) * a.head_dim;
       Row scores;
       double largest = -1e300, sum = 0;
-      for (size_t j = first; j < keys.size(); ++j) {
+      for (const Seen& s : keys) {
         double dot = 0;
-        for (size_t d = 0; d < a.head_dim; ++d) dot += all[h * a.head_dim + d] * keys[j][kv + d];
+        for (size_t d = 0; d < a.head_dim; ++d) dot += all[h * a.head_dim + d] * s.key[kv + d];
         dot *= a.scale * tuned;
-        if (a.alibi > 0) dot -= alibi_slope(a, h) * (a.alibi_scaled ? a.scale : 1.0) * static_cast<double>(position - j);
+        if (a.alibi > 0) dot -= alibi_slope(a, h) * (a.alibi_scaled ? a.scale : 1.0) * static_cast<double>(s.distance);
         if (a.softcap > 0) dot = a.softcap * std::tanh(dot / a.softcap);
         scores.push_back(dot);
         largest = std::max(largest, dot);
@@ -159,8 +190,8 @@ struct Layer {
       if (a.sinks) largest = std::max(largest, double{sinks[h]});
       if (a.sinks) sum = std::exp(sinks[h] - largest);
       for (double& s : scores) sum += s = std::exp(s - largest);
-      for (size_t j = first; j < keys.size(); ++j)
-        for (size_t d = 0; d < a.head_dim; ++d) mixed[h * a.head_dim + d] += scores[j - first] / sum * values[j][kv + d];
+      for (size_t j = 0; j < keys.size(); ++j)
+        for (size_t d = 0; d < a.head_dim; ++d) mixed[h * a.head_dim + d] += scores[j] / sum * (*keys[j].value)[kv + d];
     }
     return apply(out, out_bias, mixed);
   }

@@ -14,12 +14,20 @@ namespace lahar::test {
 // The experts of each token in each layer: [token * layers + layer][chosen]; empty in layers without experts.
 using ExpertChoices = std::vector<std::vector<size_t>>;
 
+// A cache that rolls: it holds the first `sinks` tokens, and those behind them but the oldest, of which `gone` says how many
+// a token does not see any more. All that it sees counts as the sequence, without a gap; empty: it is.
+struct RollingReference {
+  size_t sinks = 0;
+  std::function<size_t(size_t token)> gone;
+};
+
 struct ReferenceOptions {
   // Applied to each head's keys and values as they enter the cache; empty: they stay as they are.
   std::function<void(double* head, size_t dims)> cache;
   // The experts that are taken, whatever the scores (the weights are those of the scores); null: the best.
   const ExpertChoices* choices = nullptr;
   ExpertChoices* chosen = nullptr;  // where set, gets the experts that were taken
+  RollingReference rolling;
 };
 
 // Logits [tokens, vocabulary] of one sequence from its start.
