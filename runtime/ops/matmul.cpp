@@ -83,10 +83,7 @@ bool can_matmul(const gpu::Caps& caps, const MatmulParams& p, const MatmulForm& 
   if ((p.x_norm != nullptr || p.y_norm != nullptr) && form.path != MatmulPath::kGemv && form.path != MatmulPath::kGemvInt8 &&
       form.path != MatmulPath::kLoop)
     return false;
-  // Every workgroup writes a sum for the folded norm.
-  if (p.y_norm != nullptr && form.path != MatmulPath::kLoop && form.rows * form.teams > 0 &&
-      ceil_div(matmul_y_rows(p), form.rows * form.teams) > params::kSquareParts / 2)
-    return false;
+  if (p.y_norm != nullptr && form.path != MatmulPath::kLoop && norm_sums(p, form) > params::kSquareParts) return false;
   return form.path < MatmulPath::kCount && ops_of(form.path).can(caps, p, form);
 }
 
@@ -121,7 +118,11 @@ Status matmul_with(gpu::Recorder& recorder, const MatmulParams& p, const MatmulF
 bool can_fold_norm(const gpu::Caps& caps, const MatmulParams& p) {
   MatmulParams plain = p;
   plain.x_norm = plain.y_norm = nullptr;
-  return can_matmul(caps, p, form_for(caps, plain));
+  const MatmulForm best = form_for(caps, plain);
+  if (can_matmul(caps, p, best)) return true;
+  // Another form of the same path costs less than a norm of its own, another path may not.
+  const MatmulForm other = form_for(caps, p);
+  return other.path == best.path && can_matmul(caps, p, other);
 }
 
 uint64_t norm_fold_squares_bytes(uint32_t bucket) { return 16 + uint64_t{bucket} * params::kSquareParts * sizeof(float); }

@@ -32,6 +32,10 @@ Status check_norm_fold(std::string_view label, const NormFold& fold, uint32_t wi
   return {};
 }
 
+uint32_t norm_sums(const MatmulParams& p, const MatmulForm& f) {
+  return ceil_div(matmul_y_rows(p), std::max(1u, f.rows * f.teams));
+}
+
 void add_x_norm(const NormFold& fold, Ranges& reads) { reads.add(fold.block), reads.add(fold.squares); }
 
 void add_y_norm(const NormFold& fold, uint32_t rows, uint32_t width, Ranges& reads, Ranges& writes) {

@@ -43,7 +43,12 @@ MatmulForm default_gemv(const gpu::Caps& caps, WeightFormat format, uint32_t y_r
 }
 
 MatmulForm default_gemv(const gpu::Caps& caps, const MatmulParams& p) {
-  return default_gemv(caps, p.w->format, matmul_y_rows(p), p.w->cols, p.step.bucket, p.glu != Activation::kNone);
+  MatmulForm f = default_gemv(caps, p.w->format, matmul_y_rows(p), p.w->cols, p.step.bucket, p.glu != Activation::kNone);
+  // All that read the folded norm's rows read all of its sums: larger workgroups leave fewer.
+  while (p.y_norm != nullptr && norm_sums(p, f) > params::kSquareParts / 2 && f.teams * f.split <= 8 &&
+         2 * f.teams * f.split * f.subgroup <= caps.max_workgroup_invocations)
+    f.teams *= 2;
+  return f;
 }
 
 gpu::KernelDesc describe(ShaderId shader, uint32_t flags, Activation glu, const MatmulForm& f) {

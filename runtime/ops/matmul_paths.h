@@ -42,6 +42,8 @@ constexpr uint16_t kFormats = static_cast<uint16_t>(quant::WeightFormat::kCount)
 
 // Of a norm over `width` floats that a product over `rows` rows computes along: its check, and what kernels touch for it.
 Status check_norm_fold(std::string_view label, const NormFold& fold, uint32_t width, uint32_t rows);
+// How many sums a GEMV leaves for a norm folded in after it, one a workgroup; there is room for params::kSquareParts.
+uint32_t norm_sums(const MatmulParams& params, const MatmulForm& form);
 void add_x_norm(const NormFold& fold, Ranges& reads);
 void add_y_norm(const NormFold& fold, uint32_t rows, uint32_t width, Ranges& reads, Ranges& writes);
 

@@ -149,6 +149,27 @@ TEST_F(NormFold, EveryForm) {
 
 TEST_F(NormFold, GatedActivation) { check({.width = 96, .rows = 26, .bucket = 2, .used = 2, .gated = true}, false); }
 
+// Of what GPUs are told to be, whatever this device is.
+TEST_F(NormFold, OnGpusWithSubgroupsOfAnySize) {
+  for (const uint32_t subgroup : {8u, 16u, 32u, 64u, 128u})
+    for (const uint32_t width : {576u, 2048u, 4096u, 5120u, 8192u})
+      for (uint16_t format = 0; format < static_cast<uint16_t>(WeightFormat::kCount); ++format)
+        for (const uint32_t bucket : {1u, 2u, 4u, 8u, 16u}) {
+          gpu::Caps caps = device().caps();
+          caps.info.type = gpu::DeviceType::kDiscrete;
+          caps.uniform_loops = false;
+          caps.subgroup_size = caps.min_subgroup_size = caps.max_subgroup_size = subgroup;
+          quant::Matrix w;
+          w.format = static_cast<WeightFormat>(format), w.rows = width, w.cols = width;
+          const ops::NormFold fold;
+          ops::MatmulParams p;
+          p.w = &w, p.step.bucket = bucket, p.y_norm = &fold;
+          EXPECT_TRUE(ops::can_fold_norm(caps, p))
+              << "subgroups of " << subgroup << ", " << width << " wide, " << to_string(w.format) << ", " << bucket
+              << " rows: " << to_string(ops::default_form(caps, p));
+        }
+}
+
 TEST_F(NormFold, NotInLargeSteps) {
   const Chain chain(device(), {.bucket = 64, .used = 64});
   if (device().caps().uniform_loops) GTEST_SKIP() << "the loops of this driver's kernels take any number of rows";
