@@ -113,8 +113,6 @@ void read_hf_scaling(Config& c, const RopeOptions& options, const json& rope, Ro
   if (r.scaling == RopeScaling::kLlama3) {
     r.low_frequency_factor = c.number_in(rope, where, "low_freq_factor", 1e-6, kMaxFactor, 1);
     r.high_frequency_factor = c.number_in(rope, where, "high_freq_factor", 1e-6, kMaxFactor, 4);
-    if (r.low_frequency_factor == r.high_frequency_factor)
-      c.fail(ErrorCode::kFormat, where + ": low_freq_factor and high_freq_factor must differ");
   }
   if (r.scaling == RopeScaling::kLongRope) {
     r.short_factors = read_factors(c, rope, "short_factor", spec.dims / 2);

@@ -53,7 +53,7 @@ void apply_llama3(const RopeConfig& c, std::vector<double>& table) {
     const double wavelength = kTwoPi / frequency;
     if (wavelength > slow) {
       frequency /= c.factor;
-    } else if (wavelength >= fast) {
+    } else if (wavelength >= fast && fast < slow) {  // equal bounds leave nothing to blend
       const double smooth =
           (c.original_context / wavelength - c.low_frequency_factor) / (c.high_frequency_factor - c.low_frequency_factor);
       frequency = (1 - smooth) * frequency / c.factor + smooth * frequency;

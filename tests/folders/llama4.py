@@ -27,6 +27,8 @@ def config(**changes):
 
 LLAMA3 = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
           "original_max_position_embeddings": 64}
+# As Scout is published: no band between the frequencies that stay and those that are divided.
+STEP = dict(LLAMA3, factor=16.0, high_freq_factor=1.0)
 RECIPES = {
     "llama4_text": config(),
     "llama4_text-two": config(num_experts_per_tok=2, attention_bias=True, use_qk_norm=False, attn_temperature_tuning=False,
@@ -38,7 +40,7 @@ RECIPES = {
     # As quantizers write the experts, a tensor each.
     "llama4_text-each": config(_form="each", no_rope_layers=[1, 0, 1, 1], layer_types=..., attn_temperature_tuning=4),
     "llama4": config(model_type="llama4", attention_chunk_size=9, interleave_moe_layer_step=2, moe_layers=...,
-                     rope_parameters=..., rope_theta=20000.0, rope_scaling=LLAMA3),
+                     rope_parameters=..., rope_theta=20000.0, rope_scaling=STEP),
 }
 
 

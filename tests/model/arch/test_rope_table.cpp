@@ -56,6 +56,28 @@ TEST(RopeTable, Llama3KeepsFastDimsAndDividesSlowOnes) {
   }
 }
 
+// As Llama 4 Scout has it: dims that turn at least once in the original context keep their frequency, the others are
+// divided.
+TEST(RopeTable, Llama3WithEqualFactorsIsAStep) {
+  for (const double factor : {1.0, 2.5}) {
+    const RopeSpec rope = table({.scaling = RopeScaling::kLlama3,
+                                 .base = 500000,
+                                 .factor = 16,
+                                 .original_context = 8192,
+                                 .low_frequency_factor = factor,
+                                 .high_frequency_factor = factor},
+                                128);
+    int kept = 0;
+    for (int i = 0; i < 64; ++i) {
+      const double turns = 8192 * plain(500000, i, 128) / (2 * std::acos(-1.0));
+      const double expected = turns < factor ? 1.0 / 16 : 1;
+      EXPECT_NEAR(rope.inverse_frequencies[i] / plain(500000, i, 128), expected, 1e-7) << i;
+      kept += expected == 1;
+    }
+    EXPECT_TRUE(kept > 0 && kept < 64);
+  }
+}
+
 TEST(RopeTable, YarnRampsBetweenItsBounds) {
   RopeConfig config{.scaling = RopeScaling::kYarn, .factor = 4, .original_context = 4096};
   const RopeSpec rope = table(config, 128);
