@@ -28,7 +28,8 @@ uint32_t read_head_dim(Config& c, const Common& common, uint32_t hidden, uint32_
 }  // namespace
 
 void read_sizes(Config& c, ModelSpec& spec, const Common& common) {
-  spec.hidden = c.count(common.hidden, 1, kMaxHidden);
+  spec.hidden = common.default_hidden == 0 ? c.count(common.hidden, 1, kMaxHidden)
+                                           : c.count(common.hidden, 1, kMaxHidden, common.default_hidden);
   // Each layer has several tensors of its own, so that their number bounds what a lie can make us allocate.
   const auto most_layers = static_cast<uint32_t>(std::min<size_t>(c.source().tensors().size(), 4096));
   const uint32_t layers = common.default_layers == 0

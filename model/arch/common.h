@@ -19,6 +19,7 @@ struct Common {
   Key eps{"rms_norm_eps", "attention.layer_norm_rms_epsilon"};
   Key activation{"hidden_act", ""};
   std::string_view default_activation = "silu";
+  uint32_t default_hidden = 0;    // 0: required
   uint32_t default_layers = 0;    // 0: required
   uint32_t default_heads = 0;     // 0: required
   uint32_t default_kv_heads = 0;  // 0: as many as heads, which null in config.json always means

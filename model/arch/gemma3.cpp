@@ -11,12 +11,18 @@ namespace {
 constexpr std::string_view kGguf[] = {"gemma3"}, kHf[] = {"gemma3_text", "gemma3"};
 
 void read(Config& c, ModelSpec& spec) {
+  // Gemma3TextConfig's; the 4 B's config.json leaves out what equals them.
+  const auto of_class = [&](uint32_t size) { return c.gguf() ? 0 : size; };
   read_common(c, spec,
               {.activation = {"hidden_activation", ""},
                .default_activation = "gelu_pytorch_tanh",
-               .default_kv_heads = c.gguf() ? 0u : 4u,
+               .default_hidden = of_class(2304),
+               .default_layers = of_class(26),
+               .default_heads = of_class(8),
+               .default_kv_heads = of_class(4),
                .default_head_dim = 256,
                .default_context = 131072,
+               .default_width = of_class(9216),
                .default_tied = true});
   const int32_t full = add_rope(c, spec, {.default_base = c.gguf() ? 1e4 : 1e6, .layer_type = "full_attention"});
   const int32_t local =

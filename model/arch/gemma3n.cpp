@@ -61,13 +61,18 @@ void read_streams(Config& c, ModelSpec& spec) {
 }
 
 void read(Config& c, ModelSpec& spec) {
+  // Gemma3nTextConfig's.
+  const auto of_class = [&](uint32_t size) { return c.gguf() ? 0 : size; };
   read_common(c, spec,
               {.activation = {"hidden_activation", ""},
                .default_activation = "gelu_pytorch_tanh",
-               .default_kv_heads = c.gguf() ? 0u : 2u,
+               .default_hidden = of_class(2048),
+               .default_layers = of_class(35),
+               .default_heads = of_class(8),
+               .default_kv_heads = of_class(2),
                .default_head_dim = 256,
                .default_context = 32768,
-               .default_width = c.gguf() ? 0u : 16384u,
+               .default_width = of_class(16384),
                .default_tied = true});
   const int32_t full = add_rope(c, spec, {.default_base = c.gguf() ? 1e4 : 1e6, .layer_type = "full_attention"});
   const int32_t local =

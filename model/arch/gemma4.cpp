@@ -87,13 +87,18 @@ int32_t rope_of(Config& c, ModelSpec& spec, bool sliding, uint32_t head_dim, int
 }
 
 void read(Config& c, ModelSpec& spec) {
+  // Gemma4TextConfig's.
+  const auto of_class = [&](uint32_t size) { return c.gguf() ? 0 : size; };
   read_common(c, spec,
               {.activation = {"hidden_activation", ""},
                .default_activation = "gelu_pytorch_tanh",
-               .default_kv_heads = c.gguf() ? 0u : 4u,
+               .default_hidden = of_class(2304),
+               .default_layers = of_class(30),
+               .default_heads = of_class(8),
+               .default_kv_heads = of_class(4),
                .default_head_dim = 256,
                .default_context = 131072,
-               .default_width = c.gguf() ? 0u : 9216u,
+               .default_width = of_class(9216),
                .default_tied = true});
   read_attention_bias(c, spec);
   read_layer_inputs(c, spec);

@@ -4,6 +4,7 @@
 #include <fstream>
 #include <functional>
 
+#include "arch/architecture.h"
 #include "test_data.h"
 #include "tiny_model.h"
 #include "weight_plan.h"
@@ -437,6 +438,79 @@ TEST(Spec, Gemma3InsideAMultimodalFolder) {
   EXPECT_EQ(spec->architecture, "gemma3");
   EXPECT_EQ(spec->ropes[1].config.base, 10000);
   EXPECT_EQ(spec->ropes[0].config.base, 1000000);
+}
+
+// What an architecture reads from a nested text_config; of the tensors there are the tables alone.
+Result<ModelSpec> nested_spec(const char* type, json text, uint32_t hidden) {
+  text["model_type"] = std::string(type) + "_text";
+  test::TemporaryFolder folder;
+  std::vector<test::TinyTensor> tensors{
+      test::random_tensor("model.language_model.embed_tokens.weight", {40, hidden}),
+      test::random_tensor("model.language_model.embed_tokens_per_layer.weight", {40, 256})};
+  // No fewer tensors than layers.
+  for (int i = 0; i < 40; ++i) tensors.push_back(test::random_tensor("vision." + std::to_string(i), {1}));
+  test::write_folder(folder.path(), {{"model_type", type}, {"text_config", text}}, tensors);
+  auto source = ModelSource::open(folder.path());
+  if (!source.ok()) return source.error();
+  arch::Config config(**source);
+  ModelSpec spec;
+  arch::find_architecture((*source)->architecture(), false)->read(config, spec);
+  LAHAR_TRY(config.status());
+  return spec;
+}
+
+// All that its config.json says of the text model.
+TEST(Spec, Gemma3Of4BLeavesOutWhatTheClassHas) {
+  const auto spec = nested_spec("gemma3",
+                                {{"hidden_size", 2560},
+                                 {"intermediate_size", 10240},
+                                 {"num_hidden_layers", 34},
+                                 {"rope_scaling", {{"factor", 8.0}, {"rope_type", "linear"}}},
+                                 {"sliding_window", 1024}},
+                                2560);
+  ASSERT_TRUE(spec.ok()) << spec.error().message;
+  EXPECT_EQ(spec->hidden, 2560u);
+  EXPECT_EQ(spec->context_length, 131072u);
+  EXPECT_EQ(spec->norm.eps, 1e-6f);
+  EXPECT_TRUE(spec->tied_head);
+  EXPECT_EQ(spec->logit_softcap, 0);
+  ASSERT_EQ(spec->layers.size(), 34u);
+  for (size_t i = 0; i < 34; ++i) {
+    const LayerSpec& layer = spec->layers[i];
+    EXPECT_EQ(layer.attention.heads, 8u);
+    EXPECT_EQ(layer.attention.kv_heads, 4u);
+    EXPECT_EQ(layer.attention.head_dim, 256u);
+    EXPECT_EQ(layer.attention.scale, 1.0f / 16);
+    EXPECT_EQ(layer.attention.window, i % 6 == 5 ? 0u : 1024u);
+    EXPECT_EQ(layer.ffn.width, 10240u);
+    EXPECT_EQ(layer.ffn.activation, ops::Activation::kGeluTanh);
+    const RopeConfig& rope = spec->ropes[layer.attention.rope].config;
+    EXPECT_EQ(rope.base, i % 6 == 5 ? 1e6 : 1e4);
+    EXPECT_EQ(rope.scaling, i % 6 == 5 ? RopeScaling::kLinear : RopeScaling::kNone);
+  }
+}
+
+TEST(Spec, GemmasHaveTheirClassesSizes) {
+  struct Sizes {
+    const char* type;
+    uint32_t hidden, layers, heads, kv_heads, width, window, context;
+  };
+  for (const Sizes& s :
+       {Sizes{"gemma3", 2304, 26, 8, 4, 9216, 4096, 131072}, Sizes{"gemma3n", 2048, 35, 8, 2, 16384, 512, 32768},
+        Sizes{"gemma4", 2304, 30, 8, 4, 9216, 512, 131072}}) {
+    SCOPED_TRACE(s.type);
+    const auto spec = nested_spec(s.type, json::object(), s.hidden);
+    ASSERT_TRUE(spec.ok()) << spec.error().message;
+    EXPECT_EQ(spec->hidden, s.hidden);
+    EXPECT_EQ(spec->context_length, s.context);
+    ASSERT_EQ(spec->layers.size(), s.layers);
+    const LayerSpec& layer = spec->layers[0];
+    EXPECT_EQ(layer.attention.heads, s.heads);
+    EXPECT_EQ(layer.attention.kv_heads, s.kv_heads);
+    EXPECT_EQ(layer.attention.head_dim, 256u);
+    EXPECT_EQ(layer.attention.window, s.window);
+    EXPECT_EQ(layer.ffn.width, s.width);
+  }
 }
 
 }  // namespace
