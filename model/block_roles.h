@@ -39,7 +39,6 @@ struct ExpertMatrixRole {
   bool bias = false;
   bool transposed = false;   // [experts, cols, rows], or [cols, rows] each
   bool scaled = false;       // a GGUF's factor of every expert (".scale") counts
-  std::string factors;       // a tensor of factors, one an expert, in full; empty: none
   std::vector<RowRun> runs;  // as MatrixRole's
 };
 
@@ -62,6 +61,7 @@ struct VectorRole {
   float limit = 0;                // values beyond it or its negative become it; 0: none do
   // Of consecutive values, all of them; empty: ones.
   std::vector<FactorRun> factors;
+  bool optional = false;  // where the file has no such tensor, the role is not there
 };
 
 // A role whose name is empty, or that has no tensors, is not there: its place stays empty.

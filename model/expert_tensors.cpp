@@ -1,5 +1,6 @@
 #include "expert_tensors.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "packed_weights.h"
@@ -34,6 +35,7 @@ class ExpertResolver {
   const TensorView* slice(const TensorView& tensor, uint32_t expert, std::optional<Shape> shape = {});
   Status add(const ExpertMatrixRole& role, Member member);
   Status add_stacked(const ExpertMatrixRole& role, const std::string& name, const TensorView& tensor, Member member);
+  Result<std::vector<float>> factors_of(const ExpertMatrixRole& role, const std::string& name) const;
   Status add_blocks(const ExpertMatrixRole& role, const std::string& name, const TensorView& blocks, Member member);
   Status add_each(const ExpertMatrixRole& role, Member member);
   Status add_stacked_bias(const ExpertMatrixRole& role, const std::string& name, Member member);
@@ -99,6 +101,19 @@ Status ExpertResolver::add_stacked_bias(const ExpertMatrixRole& role, const std:
   return {};
 }
 
+// A GGUF's scale of every expert; empty where there is none, or where all are 1: the experts of a layer keep one format.
+Result<std::vector<float>> ExpertResolver::factors_of(const ExpertMatrixRole& role, const std::string& name) const {
+  const TensorView* tensor = role.scaled && source_.gguf() != nullptr ? find(name + ".scale") : nullptr;
+  if (tensor == nullptr) return std::vector<float>{};
+  if (tensor->shape != Shape{experts_} || !float_at(*tensor, 0)) return wrong_shape(*tensor, Shape{experts_});
+  std::vector<float> factors;
+  for (uint32_t e = 0; e < experts_; ++e) factors.push_back(float_at(*tensor, e).value_or(NAN));
+  if (!std::all_of(factors.begin(), factors.end(), [](float f) { return std::isfinite(f); }))
+    return Error{ErrorCode::kFormat, source_.name() + ": tensor '" + tensor->name + "': a scale is not finite"};
+  if (std::all_of(factors.begin(), factors.end(), [](float f) { return f == 1; })) factors.clear();
+  return factors;
+}
+
 Status ExpertResolver::add_stacked(const ExpertMatrixRole& role, const std::string& name, const TensorView& tensor,
                                    Member member) {
   LAHAR_TRY(check(tensor, role.transposed ? Shape{experts_, role.cols, role.rows} : Shape{experts_, role.rows, role.cols}));
@@ -109,10 +124,7 @@ Status ExpertResolver::add_stacked(const ExpertMatrixRole& role, const std::stri
   if (scales != nullptr && !flat && (scales->shape.rank() < 2 || scales->shape[0] != experts_))
     return Error{ErrorCode::kFormat, source_.name() + ": tensor '" + scales->name + "': expected " +
                                          std::to_string(experts_) + " experts, found shape " + scales->shape.to_string()};
-  const TensorView* factors = role.scaled && source_.gguf() != nullptr ? find(name + ".scale") : nullptr;
-  if (!role.factors.empty() && (factors = find(prefix_ + role.factors)) == nullptr) return missing(prefix_ + role.factors);
-  if (factors != nullptr && (factors->shape != Shape{experts_} || !float_at(*factors, 0)))
-    return wrong_shape(*factors, Shape{experts_});
+  LAHAR_ASSIGN(const std::vector<float> factors, factors_of(role, name));
   for (uint32_t e = 0; e < experts_; ++e) {
     MatrixPiece piece;
     piece.tensor = slice(tensor, e);
@@ -122,9 +134,7 @@ Status ExpertResolver::add_stacked(const ExpertMatrixRole& role, const std::stri
     piece.cols = role.cols;
     piece.transposed = role.transposed;
     piece.runs.push_back({0, role.rows});
-    if (factors != nullptr) piece.scale = float_at(*factors, e).value_or(NAN);
-    if (!std::isfinite(piece.scale))
-      return Error{ErrorCode::kFormat, source_.name() + ": tensor '" + factors->name + "': a scale is not finite"};
+    if (!factors.empty()) piece.scale = factors[e], piece.fold_scale = true;
     append(role, std::move(piece), out_.experts[e].*member);
   }
   return add_stacked_bias(role, name, member);

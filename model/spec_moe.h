@@ -10,8 +10,8 @@ namespace lahar {
 
 // Logits are Wr x (+ bias), soft-capped. Scores follow `score`; the `chosen` experts with the highest score (plus selection
 // bias) are taken, within the groups_chosen best groups; their weights are the scores without that bias, renormalised to sum
-// to 1 where `normalize`, times `scale`. y = sum of weight * expert(x) + shared(x), where the shared expert may be gated by
-// sigmoid(Wg x).
+// to 1 where `normalize`, times `scale`, and times a factor of the expert's own where the file has some. y = sum of weight *
+// expert(x) + shared(x), where the shared expert may be gated by sigmoid(Wg x).
 struct MoeSpec {
   uint32_t experts = 0, chosen = 0;  // 1 <= chosen <= 16, chosen <= experts <= 512
   uint32_t width = 0;                // of one expert

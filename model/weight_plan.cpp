@@ -129,7 +129,7 @@ Result<MatrixPlan> Planner::matrix(MatrixPiece piece, Role role) {
   }
   plan.rows = piece.rows;
   plan.cols = piece.cols;
-  if (role == Role::kExpert && piece.scale != 1) {
+  if (piece.fold_scale) {
     if (!is_float(tensor.dtype)) return refuse_type(tensor, "with a scale for each expert F32, F16 and BF16 are");
     if (!plan.quantize) plan.format = WeightFormat::kF32;
     plan.quantize = plan.fold_scale = true;

@@ -277,6 +277,7 @@ Result<VectorTensors> Resolver::vector_of(const std::string& prefix, const Vecto
   if (role.name.empty()) return VectorTensors{};
   const std::string name = prefix + role.name;
   const TensorView* tensor = source_.find_tensor(name);
+  if (tensor == nullptr && role.optional) return VectorTensors{};
   if (tensor == nullptr) return missing(name);
   if (squeezed(tensor->shape) != squeezed(role.shape)) return wrong_shape(*tensor, role.shape);
   const auto size = static_cast<uint32_t>(role.shape.elements().value_or(0));

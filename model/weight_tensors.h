@@ -25,6 +25,7 @@ struct MatrixPiece {
   uint32_t rows = 0, cols = 0;          // of this piece
   bool transposed = false;              // the tensor is [cols, its rows]
   float scale = 1;                      // of the product
+  bool fold_scale = false;              // the scale is multiplied into the values: each expert may have another
   std::optional<PackedTensors> packed;  // of what the tensor holds several to a word; then `scales` are of its groups
 };
 

@@ -19,7 +19,8 @@ constexpr ExpertNames kGgufNames{.router = "ffn_gate_inp",
                                  .shared_down = "ffn_down_shexp",
                                  .shared_sigmoid = "ffn_gate_inp_shexp.weight",
                                  .latent_in = "ffn_latent_down",
-                                 .latent_out = "ffn_latent_up"};
+                                 .latent_out = "ffn_latent_up",
+                                 .expert_scale = "ffn_down_exps.scale"};
 
 bool ends_in_this_layer(std::string_view name, std::string_view tail) {
   return name.size() > tail.size() && name.ends_with(tail) && name[name.size() - tail.size() - 1] == '.';
@@ -41,18 +42,29 @@ class Roles {
     BlockRoles roles;
     roles.linears = {router(), shared_up(), shared_down(), latent(names_.latent_in, moe_.latent, spec_.hidden),
                      latent(names_.latent_out, spec_.hidden, moe_.latent)};
-    roles.vectors.resize(2);
+    roles.vectors.resize(3);
     if (moe_.selection_bias) roles.vectors[kSelectionBias] = {std::string(names_.selection_bias), Shape{moe_.experts}};
     if (moe_.shared_width > 0 && moe_.shared_gate)
       roles.vectors[kSharedGate] = {std::string(names_.shared_sigmoid), Shape{spec_.hidden}};
+    if (scales_routes())
+      roles.vectors[kExpertScale] = {
+          .name = std::string(names_.expert_scale), .shape = Shape{moe_.experts}, .optional = gguf_};
     roles.experts.experts = moe_.experts;
     add_up(roles.experts.up);
     ExpertMatrixRole down = role(names_.all_down, names_.down, outer_, moe_.width, moe_.down_bias);
+    down.scaled = down.scaled && !scales_routes();
     roles.experts.down.push_back(std::move(down));
     return roles;
   }
 
  private:
+  // A factor of what the down projection gives is one of the weight of the route, but for a bias that it must not touch and
+  // for a weight that goes to the input: there it is multiplied into the matrix.
+  bool scales_routes() const {
+    if (gguf_ && (!names_.gguf_scaled || moe_.down_bias || moe_.weighted_input)) return false;
+    return !names_.expert_scale.empty();
+  }
+
   LinearRole router() const {
     return {.stacked = {{std::string(names_.router), moe_.experts, spec_.hidden, moe_.router_bias, {}}}, .keep_type = true};
   }

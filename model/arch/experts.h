@@ -39,9 +39,9 @@ void use_experts(LayerSpec& layer, const MoeSpec& moe);
 
 // Indices of a block of experts in its roles.
 enum ExpertLinear : uint32_t { kRouter = 0, kSharedUp = 1, kSharedDown = 2, kLatentIn = 3, kLatentOut = 4 };
-enum ExpertVector : uint32_t { kSelectionBias = 0, kSharedGate = 1 };
+enum ExpertVector : uint32_t { kSelectionBias = 0, kSharedGate = 1, kExpertScale = 2 };
 // Behind them, of a block of experts beside a dense one; all fp32 [hidden].
-enum DenseAndExpertsVector : uint32_t { kRouterNorm = 2, kExpertsNorm = 3, kDensePostNorm = 4, kExpertsPostNorm = 5 };
+enum DenseAndExpertsVector : uint32_t { kRouterNorm = 3, kExpertsNorm = 4, kDensePostNorm = 5, kExpertsPostNorm = 6 };
 
 // How a Hugging Face checkpoint calls the tensors, behind the layer's prefix. Experts lie in a tensor each (`experts`, the
 // number, and one of gate, up and down), or all in one (`all_*`).
@@ -57,7 +57,8 @@ struct ExpertNames {
                    shared_down = "mlp.shared_expert.down_proj";
   std::string_view shared_sigmoid = "mlp.shared_expert_gate.weight";
   std::string_view latent_in = "", latent_out = "";
-  bool gguf_scaled = false;  // GGUF's scale of every expert counts
+  std::string_view expert_scale = "";  // fp32 [experts], which the outputs are multiplied by
+  bool gguf_scaled = false;            // GGUF's scale of every expert counts
 };
 // The roles of a block of experts; a GGUF file has names of its own.
 BlockRoles expert_roles(const ModelSpec& spec, const MoeSpec& moe, const ModelSource& source, const ExpertNames& names = {});

@@ -156,10 +156,10 @@ BlockRoles dense_and_expert_roles(const ModelSpec& spec, const MoeSpec& moe, con
                                .down = "",
                                .all_gate_up = "experts.gate_up_proj",
                                .all_down = "experts.down_proj",
+                               .expert_scale = "router.per_expert_scale",
                                .gguf_scaled = true};
   const bool gguf = source.gguf() != nullptr;
   BlockRoles roles = expert_roles(spec, moe, source, kNames);
-  if (!gguf) roles.experts.down[0].factors = "router.per_expert_scale";
   const auto add = [&](DenseAndExpertsVector at, const char* in_gguf, const char* in_hf) -> VectorRole& {
     if (roles.vectors.size() <= at) roles.vectors.resize(at + 1);
     return roles.vectors[at] = {gguf ? in_gguf : in_hf, Shape{spec.hidden}};

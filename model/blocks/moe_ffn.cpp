@@ -73,6 +73,7 @@ Status record_routes(const Forward& f, const MoeSpec& moe, const BlockWeights& w
                                      .group_score = moe.group_score,
                                      .normalize = moe.normalize,
                                      .scale = moe.scale,
+                                     .expert_scale = weights.vectors[arch::kExpertScale],
                                      .routes = s.routes,
                                      .uses = uses,
                                      .step = f.step,

@@ -35,7 +35,8 @@ uint64_t moe_route_bytes(uint32_t bucket, uint32_t chosen);
 // Scores follow `score` (kSoftmaxOfChosen: the logits themselves); the `chosen` experts with the highest score plus
 // selection_bias are taken, of equal ones the lower index first, within the groups_chosen best of `groups` groups of
 // neighbours (ranked by the same sums). Their weights are the scores without the bias, divided by their sum where
-// `normalize`, times `scale`. The router's own bias and soft cap belong to the matmul that makes the logits.
+// `normalize`, times `scale` and the expert's own expert_scale. The router's own bias and soft cap belong to the matmul that
+// makes the logits.
 // Rows with a logit that is NaN or +infinity get weights that are all NaN, and ids in range: what follows stays NaN as far
 // as that row's logits, and other rows are not touched.
 struct MoeRouteParams {
@@ -47,8 +48,9 @@ struct MoeRouteParams {
   GroupScore group_score = GroupScore::kHighest;
   bool normalize = false;
   float scale = 1;
-  MoeRoutes routes;       // written
-  gpu::BufferRange uses;  // uint32 [experts]; optional: how many rows of the step chose each expert is added
+  gpu::BufferRange expert_scale;  // fp32 [experts]; optional
+  MoeRoutes routes;               // written
+  gpu::BufferRange uses;          // uint32 [experts]; optional: how many rows of the step chose each expert is added
   StepRef step;
   std::string_view label;
 };

@@ -13,10 +13,12 @@ const uint kRouteBias = 1;
 const uint kRouteNormalize = 2;
 const uint kRouteUses = 4;
 const uint kRouteSumOfTwo = 8;  // how groups are ranked
+const uint kRouteExpertScale = 16;
 
 struct MoeRoutePush {
   address_t logits;        // fp32 rows
   address_t bias;          // fp32 [experts]
+  address_t expert_scale;  // fp32 [experts]
   address_t ids, weights;  // [bucket][chosen]
   address_t uses;          // uint [experts]
   address_t step;
@@ -28,7 +30,7 @@ struct MoeRoutePush {
   float scale;
   uint reserved;
 };
-LAHAR_SHARED_SIZE(MoeRoutePush, 88)
+LAHAR_SHARED_SIZE(MoeRoutePush, 96)
 
 // Bits of the kernels' FLAGS constant, beside kMatmulTail.
 const uint kMoeDown = 1;   // the down projection and the sum over the chosen experts

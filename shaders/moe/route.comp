@@ -108,6 +108,7 @@ void main() {
     }
     if (own >= chosen) continue;
     if (of_chosen || (p.flags & kRouteNormalize) != 0) mine /= max(total, 1e-20);
+    if ((p.flags & kRouteExpertScale) != 0) mine *= load_f32(p.expert_scale, 4 * picked[own]);
     const uint at = 4 * (t * p.chosen + own);
     store_u32(p.ids, at, picked[own]);
     store_f32(p.weights, at, bad > 0 ? uintBitsToFloat(0x7fc00000u) : mine * p.scale);

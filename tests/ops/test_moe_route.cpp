@@ -18,6 +18,7 @@ struct Case {
   uint32_t groups = 1, groups_chosen = 1;
   GroupScore group_score = GroupScore::kHighest;
   float scale = 1;
+  bool own_scales = false;
   std::vector<float> logits;  // empty: random
 };
 
@@ -26,7 +27,7 @@ struct Route {
   std::vector<double> weights;
 };
 
-Route reference(const Case& c, const float* logits, const std::vector<float>& bias) {
+Route reference(const Case& c, const float* logits, const std::vector<float>& bias, const std::vector<float>& own) {
   const uint32_t n = c.experts;
   std::vector<double> score(n), by(n);
   double highest = -1e300, sum = 0;
@@ -67,6 +68,7 @@ Route reference(const Case& c, const float* logits, const std::vector<float>& bi
     total += r.weights.back();
   }
   for (double& w : r.weights) w = (c.normalize || c.score == RouterScore::kSoftmaxOfChosen ? w / total : w) * c.scale;
+  for (uint32_t j = 0; j < c.chosen && c.own_scales; ++j) r.weights[j] *= own[r.ids[j]];
   return r;
 }
 
@@ -77,12 +79,14 @@ class MoeRoute : public GpuTest {
     std::vector<float> weights;
   };
 
-  Outcome route(const Case& c, const std::vector<float>& logits, const std::vector<float>& bias, bool prove = false) {
+  Outcome route(const Case& c, const std::vector<float>& logits, const std::vector<float>& bias,
+                const std::vector<float>& own, bool prove = false) {
     const uint32_t stride = (c.experts + 3) / 4 * 4 + 4;
     HostStep step(c.bucket, c.rows);
     const ops::StepRef ref = step.upload(device());
     const gpu::Buffer rows = to_device(device(), padded_rows(logits, c.bucket, c.experts, stride), "logits");
     const gpu::Buffer biases = to_device(device(), bias, "bias");
+    const gpu::Buffer scales = to_device(device(), own, "scales");
     const Output ids = make_output(device(), ops::moe_route_bytes(c.bucket, c.chosen), "ids");
     const Output weights = make_output(device(), ops::moe_route_bytes(c.bucket, c.chosen), "weights");
     const gpu::Buffer uses = to_device(device(), std::vector<uint32_t>(c.experts, 5), "uses");
@@ -100,9 +104,10 @@ class MoeRoute : public GpuTest {
                           .step = ref,
                           .label = "route"};
     if (c.bias) p.selection_bias = biases;
+    if (c.own_scales) p.expert_scale = scales;
     const auto record = [&](gpu::Recorder& recorder) { return ops::moe_route(recorder, p); };
     if (prove) {
-      const gpu::Buffer* all[] = {&rows, &biases, &ids.buffer, &weights.buffer, &uses, &step.buffer};
+      const gpu::Buffer* all[] = {&rows, &biases, &scales, &ids.buffer, &weights.buffer, &uses, &step.buffer};
       prove_hazards(device(), record, all);
     }
     run(device(), record);
@@ -118,13 +123,16 @@ class MoeRoute : public GpuTest {
     std::vector<float> logits = c.logits.empty() ? random_floats(size_t{c.bucket} * c.experts, seed, -4, 4) : c.logits;
     logits.resize(size_t{c.bucket} * c.experts);
     const std::vector<float> bias = random_floats(c.experts, seed + 1, -0.3f, 0.3f);
-    const Outcome found = route(c, logits, bias, prove);
+    // Factors of both signs, one of them 0.
+    std::vector<float> own = random_floats(c.experts, seed + 2, -2, 2);
+    own[0] = 0;
+    const Outcome found = route(c, logits, bias, own, prove);
     std::vector<uint32_t> uses(c.experts, 5);
     for (uint32_t t = 0; t < c.rows; ++t) {
-      const Route expected = reference(c, logits.data() + size_t{t} * c.experts, bias);
+      const Route expected = reference(c, logits.data() + size_t{t} * c.experts, bias, own);
       for (uint32_t j = 0; j < c.chosen; ++j) {
         ASSERT_EQ(found.ids[t * c.chosen + j], expected.ids[j]) << "row " << t << " choice " << j;
-        ASSERT_NEAR(found.weights[t * c.chosen + j], expected.weights[j], 3e-6 * std::abs(c.scale))
+        ASSERT_NEAR(found.weights[t * c.chosen + j], expected.weights[j], 3e-6 * std::abs(c.scale) * (c.own_scales ? 2 : 1))
             << "row " << t << " choice " << j;
         ++uses[expected.ids[j]];
       }
@@ -140,6 +148,24 @@ TEST_F(MoeRoute, Scores) {
       check({.experts = 32, .chosen = 4, .score = score, .normalize = normalize, .scale = 2.5f});
       check({.experts = 33, .chosen = 3, .score = score, .bias = true, .normalize = normalize}, 7);
     }
+}
+
+// They come last: after the choice, and after the weights were made to sum to 1.
+TEST_F(MoeRoute, ScalesOfTheExpertsOwn) {
+  for (const RouterScore score : {RouterScore::kSoftmax, RouterScore::kSoftmaxOfChosen, RouterScore::kSigmoid})
+    for (const bool normalize : {false, true}) {
+      check(
+          {.experts = 37, .chosen = 5, .rows = 7, .bucket = 8, .score = score, .normalize = normalize, .own_scales = true});
+      check({.experts = 130,
+             .chosen = 16,
+             .score = score,
+             .bias = true,
+             .normalize = normalize,
+             .scale = 2.5f,
+             .own_scales = true},
+            11);
+    }
+  check({.experts = 3, .chosen = 3, .own_scales = true});
 }
 
 TEST_F(MoeRoute, AwkwardSizes) {
@@ -181,14 +207,21 @@ TEST_F(MoeRoute, OfEqualOnesTheLowerIndexWins) {
 TEST_F(MoeRoute, LogitsThatAreNoNumbers) {
   const float nan = std::numeric_limits<float>::quiet_NaN(), infinity = std::numeric_limits<float>::infinity();
   for (const RouterScore score : {RouterScore::kSoftmax, RouterScore::kSoftmaxOfChosen, RouterScore::kSigmoid}) {
-    const Case c{.experts = 9, .chosen = 3, .rows = 4, .bucket = 4, .score = score, .bias = true, .normalize = true};
+    const Case c{.experts = 9,
+                 .chosen = 3,
+                 .rows = 4,
+                 .bucket = 4,
+                 .score = score,
+                 .bias = true,
+                 .normalize = true,
+                 .own_scales = true};
     std::vector<float> logits = random_floats(size_t{c.bucket} * c.experts, 3);
     logits[4] = nan;                                // row 0: one
     std::fill_n(logits.begin() + 9, 9, nan);        // row 1: all
     logits[2 * 9 + 8] = infinity;                   // row 2
     logits[3 * 9] = logits[3 * 9 + 1] = -infinity;  // row 3: experts that are never taken
     const std::vector<float> bias = random_floats(c.experts, 4, -0.01f, 0.01f);
-    const Outcome found = route(c, logits, bias);
+    const Outcome found = route(c, logits, bias, random_floats(c.experts, 5, -2, 2));
     for (uint32_t t = 0; t < 4; ++t) {
       std::set<uint32_t> ids(found.ids.begin() + t * 3, found.ids.begin() + t * 3 + 3);
       EXPECT_EQ(ids.size(), 3u);
@@ -201,8 +234,14 @@ TEST_F(MoeRoute, LogitsThatAreNoNumbers) {
 }
 
 TEST_F(MoeRoute, DeclaresWhatItTouches) {
-  check({.experts = 33, .chosen = 3, .bias = true, .groups = 3, .groups_chosen = 2, .group_score = GroupScore::kSumOfTwo}, 2,
-        true);
+  check({.experts = 33,
+         .chosen = 3,
+         .bias = true,
+         .groups = 3,
+         .groups_chosen = 2,
+         .group_score = GroupScore::kSumOfTwo,
+         .own_scales = true},
+        2, true);
 }
 
 TEST_F(MoeRoute, RefusesWhatDoesNotFit) {
@@ -228,6 +267,7 @@ TEST_F(MoeRoute, RefusesWhatDoesNotFit) {
   EXPECT_TRUE(refused([](auto& q) { q.groups = 3; }));
   EXPECT_TRUE(refused([](auto& q) { q.groups = 8, q.groups_chosen = 1; }));
   EXPECT_TRUE(refused([](auto& q) { q.routes.ids = q.routes.ids.part(0, 16); }));
+  EXPECT_TRUE(refused([](auto& q) { q.expert_scale = q.routes.ids.part(0, 16); }));
   EXPECT_TRUE(refused([](auto& q) { q.logits.stride = 4; }));
 }
 

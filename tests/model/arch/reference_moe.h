@@ -118,9 +118,10 @@ class MoeLayer {
     for (const size_t e : order) weights.push_back(scores[e]);
     if (moe.score == ops::RouterScore::kSoftmaxOfChosen) softmax(weights);
     const double sum = std::accumulate(weights.begin(), weights.end(), 0.0);
+    const std::vector<float>& own = vectors_[arch::kExpertScale];
     std::vector<std::pair<size_t, double>> routes;
     for (size_t i = 0; i < order.size(); ++i)
-      routes.emplace_back(order[i], weights[i] / (moe.normalize ? sum : 1) * moe.scale);
+      routes.emplace_back(order[i], weights[i] / (moe.normalize ? sum : 1) * moe.scale * (own.empty() ? 1 : own[order[i]]));
     return routes;
   }
 

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 
+#include "arch/experts.h"
 #include "planned.h"
 #include "quant/quantize.h"
 #include "reference_math.h"
@@ -101,17 +102,65 @@ TEST(Experts, TheRouterIsNotQuantized) {
   EXPECT_EQ(experts_of(planned).slab.gate_up.format, quant::kInt8Format);
 }
 
-TEST(Experts, AScaleOfEachExpertIsMultipliedIn) {
-  TinyMoe model(kExperts, 2);
-  TinyTensor scale = test::random_tensor("blk.0.ffn_down_exps.scale", {kExperts});
-  model.tensors.push_back(scale);
-  const Planned planned = model.plan();
-  ASSERT_EQ(planned.error(), "");
-  const auto found = test::matrix_of(planned.plan->data(), experts_of(planned).experts[3].down);
-  const auto plain = floats_of(model.tensor("blk.0.ffn_down_exps.weight"), 3);
-  float factor = 0;
-  std::memcpy(&factor, scale.data.data() + 3 * sizeof(float), sizeof(float));
-  for (size_t i = 0; i < plain.size(); ++i) ASSERT_FLOAT_EQ(found[i], plain[i] * factor);
+// Whatever the type of the experts is, they stay as they are.
+TEST(Experts, AScaleOfWhatAnExpertGivesIsAFactorOfItsRoutes) {
+  for (const DType type : {DType::kF32, DType::kF16, DType::kBF16, DType::kQ8_0}) {
+    TinyMoe model(kExperts, 2, type == DType::kQ8_0 ? DType::kF32 : type);
+    const std::string name = "blk.0.ffn_down_exps.weight";
+    if (type == DType::kQ8_0) model.tensor(name) = test::encoded(model.tensor(name), DType::kQ8_0);
+    const auto before = model.plan();
+    ASSERT_EQ(before.error(), "");
+    EXPECT_TRUE(before.plan->data().tensors.layers[0].ffn.vectors[arch::kExpertScale].pieces.empty());
+    model.tensors.push_back(test::values_tensor("blk.0.ffn_down_exps.scale", {1, 1.25f, -2, 0}));
+    const Planned planned = model.plan();
+    ASSERT_EQ(planned.error(), "");
+    const BlockTensors& block = planned.plan->data().tensors.layers[0].ffn;
+    EXPECT_EQ(test::vector_of(block.vectors[arch::kExpertScale]), (std::vector<float>{1, 1.25f, -2, 0}));
+    EXPECT_TRUE(planned.plan->data().tensors.layers[1].ffn.vectors[arch::kExpertScale].pieces.empty());
+    const LayerExpertsPlan &plain = experts_of(before), &scaled = experts_of(planned);
+    EXPECT_EQ(scaled.slab.down.format, *quant::format_for(type));
+    for (size_t e = 0; e < kExperts; ++e)
+      EXPECT_EQ(test::matrix_of(planned.plan->data(), scaled.experts[e].down),
+                test::matrix_of(before.plan->data(), plain.experts[e].down));
+  }
+}
+
+TEST(Experts, AScaleBesideABiasOrBeforeTheActivationIsMultipliedIn) {
+  for (const bool down : {false, true}) {
+    const std::string name = down ? "ffn_down_exps" : "ffn_up_exps";
+    TinyMoe model(kExperts, 2, DType::kF16);
+    TinyMoe plain(kExperts, 2, DType::kF32);
+    model.tensors.push_back(test::values_tensor("blk.0." + name + ".scale", {1, 1.25f, 1, 3}));
+    if (down)
+      for (const char* layer : {"blk.0.", "blk.1."})
+        model.tensors.push_back(test::random_tensor(layer + name + ".bias", {kExperts, kHidden}));
+    const Planned planned = model.plan();
+    ASSERT_EQ(planned.error(), "");
+    EXPECT_TRUE(planned.plan->data().tensors.layers[0].ffn.vectors[arch::kExpertScale].pieces.empty());
+    const ExpertPlan& expert = experts_of(planned).experts[3];
+    auto found = test::matrix_of(planned.plan->data(), down ? expert.down : expert.up);
+    const auto values = floats_of(plain.tensor("blk.0." + name + ".weight"), 3);
+    found.erase(found.begin(), found.end() - static_cast<std::ptrdiff_t>(values.size()));  // gate is before up
+    for (size_t i = 0; i < values.size(); ++i) ASSERT_NEAR(found[i], 3 * values[i], 3e-4);
+    // The other layer's are as the file has them.
+    EXPECT_EQ(experts_of(planned, 1).slab.down.format, quant::WeightFormat::kF16);
+    // Scales that change nothing leave them so, too.
+    model.tensor("blk.0." + name + ".scale") = test::values_tensor("blk.0." + name + ".scale", {1, 1, 1, 1});
+    EXPECT_EQ(experts_of(model.plan()).slab.down.format, quant::WeightFormat::kF16);
+    model.tensor("blk.0." + name + ".weight") = test::encoded(plain.tensor("blk.0." + name + ".weight"), DType::kQ8_0);
+    model.tensor("blk.0." + name + ".scale") = test::values_tensor("blk.0." + name + ".scale", {1, 1, 1, 2});
+    EXPECT_NE(model.plan().error().find(name + ".weight[0]': type Q8_0 is not supported here; with a scale for each expert"),
+              std::string::npos)
+        << model.plan().error();
+  }
+}
+
+TEST(Experts, AScaleOfEachExpertHasAsManyValues) {
+  for (const char* name : {"blk.0.ffn_down_exps.scale", "blk.0.ffn_gate_exps.scale"}) {
+    TinyMoe model(kExperts, 2);
+    model.tensors.push_back(test::values_tensor(name, {1, 2, 3}));
+    EXPECT_EQ(model.plan().error(), std::string("tiny.gguf: tensor '") + name + "': expected shape [4], found [3]");
+  }
 }
 
 TEST(Experts, ABiasOfTheSelectionCountsWhereAFileHasIt) {
@@ -234,6 +283,66 @@ TEST(Experts, NemotronHasThemInALatentWidth) {
     TinyNemotron without;
     without.remove(name);
     EXPECT_EQ(test::plan_of_bytes(without.bytes()).error(), std::string("tiny.gguf: tensor '") + name + "' is missing");
+  }
+}
+
+// Gemma 4 with experts beside the dense feed-forward, as GGUF.
+struct TinyGemma4 : test::TinyLlama {
+  TinyGemma4() {
+    metadata = {};
+    metadata.add("general.architecture", "gemma4");
+    for (const auto& [key, value] :
+         std::initializer_list<std::pair<const char*, uint32_t>>{{"block_count", 2},
+                                                                 {"context_length", 128},
+                                                                 {"embedding_length", kHidden},
+                                                                 {"feed_forward_length", 96},
+                                                                 {"attention.head_count", 4},
+                                                                 {"attention.head_count_kv", 2},
+                                                                 {"attention.key_length", 16},
+                                                                 {"attention.key_length_swa", 16},
+                                                                 {"attention.sliding_window", 8},
+                                                                 {"attention.sliding_window_pattern", 2},
+                                                                 {"expert_count", kExperts},
+                                                                 {"expert_used_count", 2},
+                                                                 {"expert_feed_forward_length", kWidth}})
+      metadata.add(std::string("gemma4.") + key, value);
+    metadata.add("gemma4.attention.layer_norm_rms_epsilon", 1e-6f);
+    for (const std::string layer : {"blk.0.", "blk.1."}) {
+      const auto add = [&](const char* name, const Shape& shape) {
+        tensors.push_back(test::random_tensor(layer + name, shape));
+      };
+      for (const char* name : {"post_attention_norm.weight", "post_ffw_norm.weight", "post_ffw_norm_1.weight",
+                               "pre_ffw_norm_2.weight", "post_ffw_norm_2.weight", "ffn_gate_inp.scale"})
+        add(name, {kHidden});
+      add("attn_q_norm.weight", {16});
+      add("attn_k_norm.weight", {16});
+      add("ffn_gate_inp.weight", {kExperts, kHidden});
+      add("ffn_gate_up_exps.weight", {kExperts, 2 * kWidth, kHidden});
+      add("ffn_down_exps.weight", {kExperts, kHidden, kWidth});
+    }
+  }
+};
+
+// llama.cpp's converter writes router.per_expert_scale so.
+TEST(Experts, Gemma4HasAScaleOfEachExpert) {
+  for (const bool quantized : {false, true}) {
+    TinyGemma4 model;
+    for (const std::string layer : {"blk.0.", "blk.1."}) {
+      model.tensors.push_back(test::values_tensor(layer + "ffn_down_exps.scale", {1, 1.25f, 0.9f, 1.1f}));
+      for (const char* name : {"ffn_gate_up_exps.weight", "ffn_down_exps.weight"}) {
+        TinyTensor& tensor = model.tensor(layer + name);
+        tensor = test::encoded(tensor, quantized ? DType::kQ8_0 : DType::kF16);
+      }
+    }
+    const Planned planned = test::plan_of_bytes(model.bytes());
+    ASSERT_EQ(planned.error(), "");
+    ASSERT_EQ(planned.spec->layers[1].ffn_kind, FfnKind::kDenseAndExperts);
+    const BlockTensors& block = planned.plan->data().tensors.layers[1].ffn;
+    EXPECT_EQ(test::vector_of(block.vectors[arch::kExpertScale]), (std::vector<float>{1, 1.25f, 0.9f, 1.1f}));
+    EXPECT_EQ(block.vectors[arch::kExpertsPostNorm].pieces[0].tensor->name, "blk.1.post_ffw_norm_2.weight");
+    const quant::WeightFormat format = quantized ? quant::WeightFormat::kQ8_0 : quant::WeightFormat::kF16;
+    EXPECT_EQ(experts_of(planned, 1).slab.gate_up.format, format);
+    EXPECT_EQ(experts_of(planned, 1).slab.down.format, format);
   }
 }
 

@@ -5,7 +5,9 @@
 #include <fstream>
 #include <random>
 
+#include "quant/encode.h"
 #include "quant/float_bits.h"
+#include "quant/replane.h"
 
 namespace lahar::test {
 
@@ -63,6 +65,22 @@ TinyMoe::TinyMoe(uint32_t experts, uint32_t chosen, DType dtype) : TinyLlama(dty
     tensors.push_back(random_tensor(layer + "ffn_up_exps.weight", {kExperts, kWidth, 64}, dtype));
     tensors.push_back(random_tensor(layer + "ffn_down_exps.weight", {kExperts, 64, kWidth}, dtype));
   }
+}
+
+TinyTensor values_tensor(const std::string& name, const std::vector<float>& values) {
+  TinyTensor tensor{name, DType::kF32, {values.size()}, std::vector<std::byte>(values.size() * sizeof(float))};
+  std::memcpy(tensor.data.data(), values.data(), tensor.data.size());
+  return tensor;
+}
+
+TinyTensor encoded(const TinyTensor& tensor, DType type) {
+  std::vector<float> values(tensor.data.size() / sizeof(float));
+  std::memcpy(values.data(), tensor.data.data(), tensor.data.size());
+  const auto cols = static_cast<uint32_t>(tensor.shape.back());
+  TinyTensor out{tensor.name, type, tensor.shape, {}};
+  out.data.resize(values.size() / cols * quant::file_row_bytes(type, cols));
+  if (!quant::encode_rows(type, cols, values, {}, out.data).ok()) std::abort();
+  return out;
 }
 
 TinyTensor& TinyLlama::tensor(const std::string& name) {

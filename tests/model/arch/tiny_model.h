@@ -24,6 +24,11 @@ struct TinyTensor {
 // Values are uniform in [-0.1, 0.1], and the same for the same name. Types: F32, F16, BF16.
 TinyTensor random_tensor(const std::string& name, const Shape& shape, DType dtype = DType::kF32);
 
+// F32 [values].
+TinyTensor values_tensor(const std::string& name, const std::vector<float>& values);
+// An F32 tensor's values as another type that quant::can_encode().
+TinyTensor encoded(const TinyTensor& tensor, DType type);
+
 // Llama of 2 layers, hidden 64, 4 heads of 16, 2 KV heads, feed-forward 96, vocabulary 80, as GGUF.
 struct TinyLlama {
   std::vector<TinyTensor> tensors;
