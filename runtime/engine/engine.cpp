@@ -127,7 +127,7 @@ Result<std::unique_ptr<Engine>> Engine::create(std::shared_ptr<gpu::Device> devi
   engine->plan_.available += model->weights.device_bytes;
   LAHAR_ASSIGN(engine->transformer_, Transformer::create(*device, spec, model->weights,
                                                          transformer_options(*device, spec, options, plan.context)));
-  const uint32_t pages = (plan.context + params::kPageTokens - 1) / params::kPageTokens;
+  const uint32_t pages = pages_of(plan.context);
   const bool rolls = must_roll(spec, options.streaming);
   const uint32_t spare = rolls ? options.streaming.sink_pages() : 0;
   LAHAR_ASSIGN(engine->kv_, KvStorage::create(*device, KvPageLayout::make(kv_geometry(spec), kv_type(options)),

@@ -38,7 +38,7 @@ Result<std::unique_ptr<KvStorage>> KvStorage::create(gpu::Device& device, KvPage
   if (layout.page_bytes > std::min<uint64_t>(limit, UINT32_MAX))
     return Error{ErrorCode::kLimit, "a KV page needs " + std::to_string(layout.page_bytes) +
                                         " bytes, more than the device allocates at once (" + std::to_string(limit) + ")"};
-  auto storage = std::unique_ptr<KvStorage>(new KvStorage);
+  auto storage = std::unique_ptr<KvStorage>(new KvStorage(device));
   storage->pages_ = pages;
   storage->slots_ = slots;
   storage->pages_per_slot_ = pages_per_slot;
@@ -65,6 +65,41 @@ Result<std::unique_ptr<KvStorage>> KvStorage::create(gpu::Device& device, KvPage
   LAHAR_TRY(gpu::upload(device, std::as_bytes(std::span(no_pages)), storage->page_table_));
   storage->layout_ = std::move(layout);
   return storage;
+}
+
+Status KvStorage::check(std::span<const uint32_t> pages, uint64_t bytes) const {
+  const bool known = std::all_of(pages.begin(), pages.end(), [this](uint32_t page) { return page < pages_; });
+  if (known && bytes == pages.size() * layout_.page_bytes) return {};
+  return Error{ErrorCode::kInvalidArgument, std::to_string(pages.size()) + " KV pages of the pool's " +
+                                                std::to_string(pages_) + " in " + std::to_string(bytes) +
+                                                " bytes, expected " + std::to_string(layout_.page_bytes) + " each"};
+}
+
+gpu::BufferRange KvStorage::run(std::span<const uint32_t> pages) const {
+  uint64_t count = 1;
+  while (count < pages.size() && pages[count] == pages[0] + count && pages[count] % pages_per_segment_ != 0) ++count;
+  return segment_ranges_[pages[0] / pages_per_segment_].part(pages[0] % pages_per_segment_ * layout_.page_bytes,
+                                                             count * layout_.page_bytes);
+}
+
+Status KvStorage::read(std::span<const uint32_t> pages, std::span<std::byte> bytes) const {
+  LAHAR_TRY(check(pages, bytes.size()));
+  while (!bytes.empty()) {
+    const gpu::BufferRange range = run(pages);
+    LAHAR_TRY(gpu::download(device_, range, bytes.first(range.size)));
+    pages = pages.subspan(range.size / layout_.page_bytes), bytes = bytes.subspan(range.size);
+  }
+  return {};
+}
+
+Status KvStorage::write(std::span<const uint32_t> pages, std::span<const std::byte> bytes) {
+  LAHAR_TRY(check(pages, bytes.size()));
+  while (!bytes.empty()) {
+    const gpu::BufferRange range = run(pages);
+    LAHAR_TRY(gpu::upload(device_, bytes.first(range.size), range));
+    pages = pages.subspan(range.size / layout_.page_bytes), bytes = bytes.subspan(range.size);
+  }
+  return {};
 }
 
 ops::KvRef KvStorage::layer(uint32_t index) const {

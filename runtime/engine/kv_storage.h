@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "core/result.h"
@@ -11,6 +12,11 @@
 #include "ops/common.h"
 
 namespace lahar {
+
+// Pages that hold so many tokens.
+constexpr uint32_t pages_of(uint32_t tokens) {
+  return static_cast<uint32_t>((uint64_t{tokens} + params::kPageTokens - 1) / params::kPageTokens);
+}
 
 struct KvLayerGeometry {
   uint32_t kv_heads = 0;
@@ -52,12 +58,21 @@ class KvStorage {
       if (&segment == &buffer) return true;
     return false;
   }
+  // Pages from and to the host, one behind the other: bytes.size() is pages.size() * page_bytes. Steps that touch the pages
+  // must have finished. Blocking. Errors: kInvalidArgument, kDeviceLost.
+  Status read(std::span<const uint32_t> pages, std::span<std::byte> bytes) const;
+  Status write(std::span<const uint32_t> pages, std::span<const std::byte> bytes);
   const gpu::Buffer& page_table() const { return page_table_; }
   // For the ops of one layer. The spans in it live as long as this object.
   ops::KvRef layer(uint32_t index) const;
 
  private:
-  KvStorage() = default;
+  explicit KvStorage(gpu::Device& device) : device_(device) {}
+  Status check(std::span<const uint32_t> pages, uint64_t bytes) const;
+  // The first of `pages` and those after it that lie behind it on the device.
+  gpu::BufferRange run(std::span<const uint32_t> pages) const;
+
+  gpu::Device& device_;
   KvPageLayout layout_;
   uint32_t pages_ = 0, slots_ = 0, pages_per_slot_ = 0, pages_per_segment_ = 0;
   std::vector<gpu::Buffer> segments_;

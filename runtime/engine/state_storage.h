@@ -32,6 +32,7 @@ class StateStorage {
   static uint32_t most_slots(const gpu::Caps& caps, const StateLayout& layout);
 
   uint32_t slots() const { return slots_; }
+  const StateLayout& layout() const { return layout_; }
   uint64_t slot_bytes() const { return layout_.slot_bytes; }
   uint64_t bytes() const { return layout_.slot_bytes * slots_; }
   gpu::BufferRange slot(uint32_t index) const { return {memory_, index * layout_.slot_bytes, layout_.slot_bytes}; }

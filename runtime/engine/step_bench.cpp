@@ -12,8 +12,6 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-uint32_t pages_for(uint32_t tokens) { return (tokens + params::kPageTokens - 1) / params::kPageTokens; }
-
 std::vector<int32_t> random_tokens(uint32_t n, uint32_t vocabulary) {
   std::mt19937 random(1);
   std::uniform_int_distribution<int32_t> any(0, static_cast<int32_t>(vocabulary) - 1);
@@ -52,7 +50,7 @@ void StepBench::place(uint32_t slot, uint32_t depth, uint32_t tokens) {
                                .seed_high = 0,
                                .sequence = slot,
                                .rope_offset = 0}});
-  for (; s.pages < pages_for(depth + tokens); ++s.pages)
+  for (; s.pages < pages_of(depth + tokens); ++s.pages)
     pages_.push_back({.slot = slot, .index = s.pages, .page = slot * engine_.kv().pages_per_slot() + s.pages});
 }
 
@@ -140,7 +138,7 @@ Status StepBench::fill(uint32_t depth, uint32_t batch) {
   for (uint32_t slot = 1; slot < batch; ++slot) {
     if (engine_.recurrent().slots() > 0) recorder.copy("copy a state", state_of(0), state_of(slot));
     if (slots_[slot].filled >= depth || kv.bytes() == 0) continue;
-    for (uint32_t page = 0; page < pages_for(depth); ++page)
+    for (uint32_t page = 0; page < pages_of(depth); ++page)
       recorder.copy("copy a page", kv.page(page), kv.page(slot * kv.pages_per_slot() + page));
     slots_[slot].filled = depth;
   }

@@ -6,12 +6,6 @@
 #include "ops/rotate_keys.h"
 
 namespace lahar {
-namespace {
-
-uint32_t pages_of(uint32_t tokens) { return (tokens + params::kPageTokens - 1) / params::kPageTokens; }
-
-}  // namespace
-
 uint32_t StreamingOptions::sink_pages() const { return pages_of(sinks); }
 // Few rolls for a quarter of the window's memory more: behind a roll there is a step's room for a chunk of a prompt.
 uint32_t StreamingOptions::step_pages() const { return std::clamp(pages_of(window) / 8, 1u, 64u); }

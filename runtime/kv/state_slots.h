@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <vector>
 
 namespace lahar::kv {
@@ -32,18 +33,21 @@ class StateSlots {
   // Makes the state of after `tokens` a checkpoint: it stays while others can make room. Does nothing where it is not held.
   void keep(uint32_t tokens);
 
-  uint32_t position() const { return position_; }
   // The sequence cannot be taken back to `tokens` < position() or fewer any more: states of so few are dropped.
   void forget(uint32_t tokens);
-  // Of after how many tokens states are held, in ascending order.
-  std::vector<uint32_t> held() const;
 
- private:
   struct State {
     uint32_t tokens = 0;
     StateId id = 0;
     bool checkpoint = false;
   };
+  uint32_t position() const { return position_; }
+  // Those that are held, in ascending order of tokens.
+  std::span<const State> states() const { return states_; }
+  // Of after how many tokens states are held, in ascending order.
+  std::vector<uint32_t> held() const;
+
+ private:
   size_t victim() const;
 
   uint32_t recent_;
