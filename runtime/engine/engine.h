@@ -18,6 +18,7 @@
 #include "engine/kv_storage.h"
 #include "engine/memory_plan.h"
 #include "engine/sampling_params.h"
+#include "engine/saved_sequence.h"
 #include "engine/state_storage.h"
 #include "engine/step_runner.h"
 #include "engine/streaming.h"
@@ -128,6 +129,18 @@ class Engine {
   // kDeviceLost. After an error the cache is empty and the engine usable.
   Result<GenerateOutcome> generate(const GenerateRequest& request);
 
+  // The sequence that the cache holds after generate(), for an engine of the same model and KV type to go on with: its
+  // tokens, keys, values and recurrent states. Blocking.
+  //
+  // Bytes that save_sequence() writes now. Errors: kUnsupported (tokens have left the cache, while streaming).
+  Result<uint64_t> sequence_bytes() const;
+  // out.size() is sequence_bytes(). Errors: as that, kInvalidArgument, kOutOfMemory, kDeviceLost.
+  Status save_sequence(std::span<std::byte> out) const;
+  // Takes the place of what the cache holds: a prompt that begins alike goes on from it. Errors: those of read_saved() and
+  // kLimit (it does not fit into the context), and nothing has changed then; kOutOfMemory, kDeviceLost, and the cache is
+  // empty then.
+  Status restore_sequence(std::span<const std::byte> bytes);
+
   // Logits of every position, chunk by chunk: on_rows(first position, logits [rows, stride], stride in floats). Needs
   // EngineOptions::all_logits. The tokens must fit into the context.
   using OnLogits = std::function<Status(uint32_t first, uint32_t rows, std::span<const float> logits, uint32_t stride)>;
@@ -169,6 +182,10 @@ class Engine {
   // How much of the sequence that many tokens of the prompt share can go on: with recurrent layers there must be a state,
   // and while streaming it must reach into the window.
   uint32_t reusable(uint32_t matching) const;
+  // What saved sequences must have in common with this engine.
+  SequenceShape shape() const;
+  // States that go with cached_: the newest, and checkpoints.
+  std::vector<kv::StateSlots::State> states_to_save() const;
   // Rows of the next step of a prompt that has `left` to go.
   uint32_t next_rows(size_t left) const;
   void checkpoint(uint32_t tokens);
