@@ -1,4 +1,4 @@
-// The engine: plan, open, generate.
+// The engine: plan, open, generate, save and restore.
 #include <random>
 
 #include "api/chat_json.h"
@@ -220,6 +220,30 @@ Status generate(EngineState& engine, const lahar_generate_options* options, laha
   return {};
 }
 
+// ---- save and restore ----
+
+Status save_sequence(EngineState& state, void* data, size_t capacity, size_t* size) {
+  if (size == nullptr) return null_argument("size");
+  if (data == nullptr && capacity > 0) return null_argument("data");
+  return state.run([&](Engine& engine) -> Status {
+    LAHAR_ASSIGN(const uint64_t bytes, engine.sequence_bytes());
+    if (bytes <= capacity) LAHAR_TRY(engine.save_sequence({static_cast<std::byte*>(data), static_cast<size_t>(bytes)}));
+    *size = static_cast<size_t>(bytes);
+    if (bytes <= capacity) return {};
+    return Error{ErrorCode::kLimit, "the saved sequence has " + std::to_string(bytes) + " bytes, there is room for " +
+                                        std::to_string(capacity)};
+  });
+}
+
+Status restore_sequence(EngineState& state, const void* data, size_t size) {
+  if (data == nullptr) return null_argument("data");
+  return state.run([&](Engine& engine) {
+    const Status status = engine.restore_sequence({static_cast<const std::byte*>(data), size});
+    state.watch().set_kv(engine.kv_view());
+    return status;
+  });
+}
+
 }  // namespace
 }  // namespace lahar::api
 
@@ -280,4 +304,17 @@ void lahar_cancel(lahar_engine* engine) {
     state->cancel();
     return {};
   });
+}
+
+lahar_status lahar_save_sequence(lahar_engine* engine, void* data, size_t capacity, size_t* size) {
+  if (size != nullptr) *size = 0;
+  if (engine == nullptr) return LAHAR_INVALID_ARGUMENT;
+  const auto state = engine->state;
+  return guard(&state->error, [&] { return save_sequence(*state, data, capacity, size); });
+}
+
+lahar_status lahar_restore_sequence(lahar_engine* engine, const void* data, size_t size) {
+  if (engine == nullptr) return LAHAR_INVALID_ARGUMENT;
+  const auto state = engine->state;
+  return guard(&state->error, [&] { return restore_sequence(*state, data, size); });
 }

@@ -104,8 +104,9 @@ void EngineState::start() {
 
 Result<GenerateOutcome> EngineState::generate(const std::function<Result<GenerateCall>()>& prepare) {
   if (inside_callback_of(this))
-    return Error{ErrorCode::kInvalidArgument,
-                 "lahar_generate was called inside a callback of the same engine, which would wait for itself"};
+    return Error{
+        ErrorCode::kInvalidArgument,
+        "a call that waits for the engine was made inside a callback of the same engine, which would wait for itself"};
   Job job;
   job.waiter = innermost;
   {
@@ -214,11 +215,11 @@ void EngineState::work() {
 }
 
 Result<GenerateOutcome> EngineState::compute(Job& job) {
-  if (job.cancelled) return cancelled_outcome();
-  if (job.call.task) {
+  if (job.call.task) {  // lahar_cancel is for generations alone
     LAHAR_TRY(job.call.task(*engine_));
     return GenerateOutcome{};
   }
+  if (job.cancelled) return cancelled_outcome();
   TokenStream stream(job.call, model_->tokenizer.get());
   GenerateRequest request{.prompt = job.call.prompt, .max_tokens = job.call.max_tokens, .sampling = job.call.sampling};
   request.cancel = &job.cancelled;

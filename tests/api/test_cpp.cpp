@@ -107,6 +107,21 @@ TEST_F(CppTest, Chat) {
   EXPECT_THROW(moved.complete(std::span<const int32_t>(), few), lahar::Error);
 }
 
+TEST_F(CppTest, ASequenceIsSavedAndRestored) {
+  const lahar::Engine engine(model, small()), other(model, small());
+  const lahar::Reply first = engine.chat(question("What is 7 + 8?"), greedy());
+  std::vector<std::byte> saved = engine.save_sequence();
+  other.restore_sequence(saved);
+  const lahar::Reply again = other.chat(question("What is 7 + 8?"), greedy());
+  EXPECT_EQ(again.text, first.text);
+  EXPECT_EQ(again.prompt_tokens, 1u);
+  saved.pop_back();
+  try {
+    other.restore_sequence(saved);
+    FAIL() << "nothing was thrown";
+  } catch (const lahar::Error& error) { EXPECT_EQ(error.status(), LAHAR_FORMAT); }
+}
+
 TEST_F(CppTest, ExceptionsOfCallbacksComeBack) {
   lahar::EngineOptions options = small();
   options.progress = [](uint64_t, uint64_t) -> bool { throw std::string("progress"); };

@@ -3,9 +3,10 @@
  * Handles are opaque and made by *_create or *_open. Each may be destroyed at any time and in any order: what depends on it
  * keeps what it needs alive. Destroying NULL does nothing.
  *
- * Threads: every function may be called from any thread. Calls on one engine that compute (generate) run one after the
- * other on a thread of the engine's own, which is also where token callbacks are called. Inside a callback everything but
- * lahar_generate and lahar_measure_copy_rate on the same engine is allowed, lahar_cancel and lahar_engine_destroy included.
+ * Threads: every function may be called from any thread. Calls on one engine that wait for its turn (lahar_generate,
+ * lahar_save_sequence, lahar_restore_sequence, lahar_measure_copy_rate) run one after the other on a thread of the engine's
+ * own, which is also where token callbacks are called. Inside a callback everything but those four on the same engine is
+ * allowed, lahar_cancel and lahar_engine_destroy included.
  * A callback must not throw or longjmp out. The `user` pointer of the log has to live until the runtime and everything made
  * from it are destroyed, those of other callbacks as long as the call that they are given to.
  *
@@ -328,7 +329,7 @@ typedef struct lahar_generate_result {
   size_t size;
   lahar_stop_reason reason;
   uint32_t prompt_tokens;    /* computed */
-  uint32_t reused_tokens;    /* of the prompt, still in the cache from the call before */
+  uint32_t reused_tokens;    /* of the prompt, still in the cache from the call before, or restored */
   uint32_t generated_tokens; /* one that ended the reply is counted too */
   double prefill_seconds;    /* from the call to the first token */
   double decode_seconds;     /* from the first token to the last */
@@ -345,6 +346,24 @@ LAHAR_API lahar_status lahar_generate(lahar_engine* engine, const lahar_generate
 /* Stops the generation that is running, if any, after the token at hand. Any thread. Generations that wait for their turn go
    on. */
 LAHAR_API void lahar_cancel(lahar_engine* engine);
+
+/* What the KV cache holds after a generation, as bytes that may be kept anywhere: the sequence's tokens, their keys and
+   values, and the states of recurrent layers. Writes them where `capacity` bytes are enough, and how many there are to
+   *size; LAHAR_LIMIT (and *size) where they are too few. A capacity of 0, with which `data` may be NULL, asks for the size.
+   A cache that holds nothing can be saved too. LAHAR_UNSUPPORTED where tokens have left a streaming cache; LAHAR_CANCELLED
+   as with lahar_generate, here and below. Errors: the engine's. */
+LAHAR_API lahar_status lahar_save_sequence(lahar_engine* engine, void* data, size_t capacity, size_t* size);
+/* Puts what lahar_save_sequence wrote, the `size` bytes of it, into the KV cache in place of what that holds. The next
+   prompt that begins with the same tokens goes on from there, as in the engine that they were saved from:
+   lahar_generate_result.reused_tokens says of how many. That may have been on another device, by another program and with
+   another context, on a machine of the same byte order; the model has to be the same one by its architecture, name, shapes
+   and RoPE, and the KV cache of the same type: whether the weights are the same is not looked at.
+
+   Bytes from anywhere are safe: LAHAR_FORMAT where they are damaged, truncated or something else, LAHAR_UNSUPPORTED where
+   another version wrote them, LAHAR_INVALID_ARGUMENT where they are another model's or of another KV type, LAHAR_LIMIT where
+   the tokens do not fit into the context; the cache is as it was then. After any other error it is empty. Errors: the
+   engine's. */
+LAHAR_API lahar_status lahar_restore_sequence(lahar_engine* engine, const void* data, size_t size);
 
 /* ---- a look inside -----------------------------------------------------------------------------------------------------
  */

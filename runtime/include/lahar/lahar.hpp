@@ -397,6 +397,16 @@ class Engine {
     return generate(o, options);
   }
 
+  // The sequence in the KV cache as bytes, and back from them; see lahar_save_sequence and lahar_restore_sequence.
+  std::vector<std::byte> save_sequence() const {
+    return detail::collect<std::vector<std::byte>>(
+        0, [this](std::byte* out, size_t capacity, size_t* size) { return lahar_save_sequence(get(), out, capacity, size); },
+        [this] { return lahar_engine_error(get()); });
+  }
+  void restore_sequence(std::span<const std::byte> bytes) const {
+    check(lahar_restore_sequence(get(), bytes.data(), bytes.size()));
+  }
+
   void cancel() const { lahar_cancel(get()); }
   uint32_t context() const { return lahar_engine_context(get()); }
   Sampling default_sampling() const {
