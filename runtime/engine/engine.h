@@ -122,6 +122,7 @@ class Engine {
   bool streaming() const { return options_.streaming.on(); }
   const MemoryPlan& memory() const { return plan_; }
   const ModelSpec& spec() const { return model_->spec; }
+  std::shared_ptr<const ops::Tuning> tuning() const { return options_.tuning; }  // null: default forms
 
   // The prompt's longest prefix that is still in the KV cache from the call before is reused; with recurrent layers, up to
   // the last checkpoint in it. While streaming, a prompt that parts ways within the window goes on from there, with a window

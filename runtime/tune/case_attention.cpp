@@ -6,7 +6,6 @@
 #include "ops/attention_variants.h"
 #include "ops/kv_type.h"
 #include "tune/cases.h"
-#include "tune/timed.h"
 
 namespace lahar::tune {
 namespace {
@@ -28,12 +27,17 @@ double tolerance_of(const ops::AttentionForm& form, ops::KvType type) {
   return type == ops::KvType::kI4 || type == ops::KvType::kI8 || type == ops::KvType::kF8 ? 1e-6 : 1e-8;
 }
 
+// Of the keys that a row at position `last` sees.
+uint32_t first_key(const AttentionShape& s, uint32_t last) {
+  return s.window != 0 && last + 1 > s.window ? last + 1 - s.window : 0;
+}
+
 // Softmax over keys that repeat: how often each occurs among those that the row sees is all that counts.
 void attend(const AttentionShape& s, const SampleCache& cache, std::span<const float> q, uint32_t last, float scale,
             std::span<double> out) {
   const uint32_t dim = s.cache.head_dim, group = s.heads / s.cache.kv_heads;
   const uint32_t value_dim = s.cache.shared_dim > 0 ? s.cache.shared_dim : dim;
-  const uint32_t first = s.window != 0 && last + 1 > s.window ? last + 1 - s.window : 0;
+  const uint32_t first = first_key(s, last);
   const auto below = [](uint32_t n, uint32_t p) { return (n + SampleCache::kPeriod - 1 - p) / SampleCache::kPeriod; };
   for (uint32_t h = 0; h < s.heads; ++h) {
     std::array<double, SampleCache::kPeriod> scores{}, counts{};
@@ -89,8 +93,11 @@ Result<Case> make_attention_case(gpu::Device& device, const AttentionShape& shap
   c.name = ops::attention_case(p);
   c.label = "attention " + c.name;
   c.copies = copies;
-  c.bytes = static_cast<double>(bytes) / (shape.cache.shared_dim > 0 ? 2 : 1);
-  c.flops = 2.0 * (q_width + width) * bucket * (context - bucket / 2.0);
+  const double read = context - first_key(shape, context - bucket);  // tokens
+  c.bytes = static_cast<double>(bytes) * read / context / (shape.cache.shared_dim > 0 ? 2 : 1);
+  double keys = 0;
+  for (uint32_t last = context - bucket; last < context; ++last) keys += last + 1 - first_key(shape, last);
+  c.flops = 2.0 * (q_width + width) * keys;
   c.y = shared->out, c.rows = bucket, c.stride = width;
   c.expected = {width, bucket, std::vector<double>(size_t{bucket} * width)};
   for (uint32_t t = 0; t < bucket; ++t)

@@ -6,7 +6,6 @@
 #include "ops/moe_variants.h"
 #include "quant/layout.h"
 #include "tune/cases.h"
-#include "tune/timed.h"
 
 namespace lahar::tune {
 namespace {

@@ -2,7 +2,6 @@
 
 #include "ops/matmul_variants.h"
 #include "tune/cases.h"
-#include "tune/timed.h"
 
 namespace lahar::tune {
 namespace {

@@ -2,7 +2,6 @@
 // that each has to give, computed in double precision.
 #pragma once
 
-#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -12,6 +11,7 @@
 #include "ops/moe.h"
 #include "tune/sample_cache.h"
 #include "tune/sample_matrix.h"
+#include "tune/timed.h"
 
 namespace lahar::tune {
 
@@ -28,8 +28,7 @@ std::string disagreement(std::span<const float> y, uint32_t stride, uint32_t row
 struct Candidate {
   std::string form, path;  // as the op writes it; its first word
   double tolerance = 0;    // of the normalised mean squared error
-  // Records the op once, on one of the copies of what it reads.
-  std::function<Status(gpu::Recorder& recorder, uint32_t copy)> record;
+  RecordCopy record;
 };
 
 struct Case {
@@ -43,6 +42,8 @@ struct Case {
   Expected expected;
   std::vector<std::shared_ptr<void>> held;  // what y and the candidates refer to
 };
+// The one that the op takes by itself: what was measured to be fastest, else the first that is not in quarantine.
+const Candidate& taken_candidate(const Case& c, const ops::Tuning* tuning);
 
 struct MatmulShape {
   MatrixShape matrix;

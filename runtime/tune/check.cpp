@@ -1,4 +1,3 @@
-#include <chrono>
 #include <cmath>
 #include <cstring>
 #include <set>
@@ -27,14 +26,7 @@ Result<std::vector<float>> compute(gpu::Device& device, const Case& c, const Can
   gpu::Recorder recorder(device);
   LAHAR_TRY(candidate.record(recorder, 0));
   LAHAR_ASSIGN(const gpu::CommandList list, recorder.finish({.timestamps = true}));
-  const gpu::CommandList* lists[] = {&list};
-  const auto start = std::chrono::steady_clock::now();
-  LAHAR_ASSIGN(const uint64_t value, device.submit(lists));
-  LAHAR_TRY(device.wait(value));
-  seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  LAHAR_ASSIGN(const auto timings, list.timings());
-  if (!timings.empty() && timings.back().begin_ns + timings.back().duration_ns > 0)
-    seconds = (timings.back().begin_ns + timings.back().duration_ns) / 1e9;
+  LAHAR_ASSIGN(seconds, time_nodes(device, list));
   std::vector<float> y(c.y.size / sizeof(float));
   LAHAR_TRY(gpu::download(device, c.y, std::as_writable_bytes(std::span(y))));
   return y;

@@ -14,67 +14,19 @@ using Clock = std::chrono::steady_clock;
 
 constexpr double kHopeless = 8;       // times as long as the fastest form: not timed
 constexpr double kShortest = 0.0005;  // seconds of a first run under which it says nothing about being hopeless
-constexpr int kRuns = 5, kFinalRuns = 5, kLeastFinalRuns = 3;
-constexpr double kRunSeconds = 0.01;  // of one submission
+constexpr uint32_t kRuns = 5;
+constexpr int kFinalRuns = 5, kLeastFinalRuns = 3;
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
-
-double median(std::vector<double> v) {
-  std::sort(v.begin(), v.end());
-  return v.empty() ? 0 : v[v.size() / 2];
-}
-
-// A candidate recorded as often as a submission needs to be long enough, on copies that take turns.
-class Timed {
- public:
-  static Result<Timed> create(gpu::Device& device, const Case& c, const Candidate& candidate, double estimate) {
-    Timed timed;
-    timed.device_ = &device;
-    const double wanted = kRunSeconds / std::max(estimate, 1e-7);
-    timed.calls_ = static_cast<uint32_t>(std::clamp(wanted, 1.0, static_cast<double>(std::max(c.copies, 64u))));
-    gpu::Recorder recorder(device);
-    for (uint32_t i = 0; i < timed.calls_; ++i) LAHAR_TRY(candidate.record(recorder, i % c.copies));
-    LAHAR_ASSIGN(gpu::CommandList list, recorder.finish({.timestamps = true}));
-    timed.list_ = std::make_unique<gpu::CommandList>(std::move(list));
-    return timed;
-  }
-
-  // Seconds of one call.
-  Result<double> run() {
-    const gpu::CommandList* lists[] = {list_.get()};
-    const auto start = Clock::now();
-    LAHAR_ASSIGN(const uint64_t value, device_->submit(lists));
-    LAHAR_TRY(device_->wait(value));
-    double seconds = seconds_since(start);
-    LAHAR_ASSIGN(const auto timings, list_->timings());
-    if (!timings.empty() && timings.back().begin_ns + timings.back().duration_ns > 0)
-      seconds = (timings.back().begin_ns + timings.back().duration_ns) / 1e9;
-    return seconds / calls_;
-  }
-
-  // The median of some runs after one that warms up, as many as fit into `limit` seconds.
-  Result<double> measure(int runs, double limit) {
-    LAHAR_TRY(run());
-    std::vector<double> seconds;
-    const auto start = Clock::now();
-    for (int i = 0; i < runs && (i == 0 || seconds_since(start) < limit); ++i) {
-      LAHAR_ASSIGN(const double s, run());
-      seconds.push_back(s);
-    }
-    return median(std::move(seconds));
-  }
-
- private:
-  Timed() = default;
-  gpu::Device* device_ = nullptr;
-  uint32_t calls_ = 1;
-  std::unique_ptr<gpu::CommandList> list_;
-};
 
 struct Contender {
   const Candidate* candidate = nullptr;
   double estimate = 0, seconds = 0;
 };
+
+Result<RepeatedCall> repeated(gpu::Device& device, const Case& c, const Contender& contender) {
+  return RepeatedCall::create(device, contender.candidate->record, c.copies, contender.estimate);
+}
 
 // Runs `work` with the form marked as being tried, and blames it for a lost device.
 Status while_trying(Database& database, const std::string& form, const std::function<Status()>& work) {
@@ -89,8 +41,8 @@ Status while_trying(Database& database, const std::string& form, const std::func
 // The best one and the default again, in turns, so that a clock that changed meanwhile favours neither. The least time of
 // each counts: other work on the machine can only add to it.
 Status run_off(gpu::Device& device, const Case& c, Contender& best, Contender& usual, double limit) {
-  LAHAR_ASSIGN(Timed a, Timed::create(device, c, *best.candidate, best.estimate));
-  LAHAR_ASSIGN(Timed b, Timed::create(device, c, *usual.candidate, usual.estimate));
+  LAHAR_ASSIGN(RepeatedCall a, repeated(device, c, best));
+  LAHAR_ASSIGN(RepeatedCall b, repeated(device, c, usual));
   std::vector<double> best_seconds, usual_seconds;
   const auto start = Clock::now();
   for (int i = 0; i <= kFinalRuns && (i <= kLeastFinalRuns || seconds_since(start) < 2 * limit); ++i) {
@@ -131,8 +83,8 @@ Result<TunedCase> tune_case(gpu::Device& device, const Case& c, Database& databa
     const auto hopeless = [&] { return contender.estimate > kShortest && contender.estimate > kHopeless * fastest; };
     if (hopeless())
       LAHAR_TRY(while_trying(database, r.form, [&]() -> Status {
-        LAHAR_ASSIGN(Timed timed, Timed::create(device, c, *contender.candidate, kRunSeconds));
-        LAHAR_ASSIGN(const double again, timed.run());
+        LAHAR_ASSIGN(RepeatedCall call, repeated(device, c, contender));
+        LAHAR_ASSIGN(const double again, call.run());
         contender.estimate = std::min(contender.estimate, again);
         return {};
       }));
@@ -147,8 +99,8 @@ Result<TunedCase> tune_case(gpu::Device& device, const Case& c, Database& databa
   for (Contender& contender : contenders) {
     if (options.on_form && !options.on_form(contender.candidate->form)) return Error{ErrorCode::kCancelled, "cancelled"};
     LAHAR_TRY(while_trying(database, contender.candidate->form, [&]() -> Status {
-      LAHAR_ASSIGN(Timed timed, Timed::create(device, c, *contender.candidate, contender.estimate));
-      LAHAR_ASSIGN(contender.seconds, timed.measure(kRuns, options.form_seconds));
+      LAHAR_ASSIGN(RepeatedCall call, repeated(device, c, contender));
+      LAHAR_ASSIGN(contender.seconds, call.measure(kRuns, options.form_seconds));
       return {};
     }));
     contender.estimate = std::min(contender.estimate, contender.seconds);

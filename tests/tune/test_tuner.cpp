@@ -47,6 +47,19 @@ tune::MatmulShape small(quant::WeightFormat format, uint32_t rows = 101, uint32_
   return {.matrix = {format, rows, cols, format == quant::WeightFormat::kI4 ? 64u : 0u}};
 }
 
+TEST(TakenCandidate, IsWhatTheOpTakes) {
+  Case c{.name = "case", .candidates = {{.form = "a"}, {.form = "b"}, {.form = "c"}}};
+  EXPECT_EQ(tune::taken_candidate(c, nullptr).form, "a") << "the default";
+  ops::Tuning tuning;
+  EXPECT_EQ(tune::taken_candidate(c, &tuning).form, "a") << "nothing was measured";
+  tuning.choose("case", "c");
+  tuning.choose("another", "b");
+  EXPECT_EQ(tune::taken_candidate(c, &tuning).form, "c");
+  tuning.quarantine("c", "wrong");
+  tuning.quarantine("a", "wrong");
+  EXPECT_EQ(tune::taken_candidate(c, &tuning).form, "b");
+}
+
 TEST_F(TunerTest, TheDeviceDoesWhatItIsTold) {
   const Status proof = tune::prove_device(device());
   EXPECT_TRUE(proof.ok()) << why(proof);
