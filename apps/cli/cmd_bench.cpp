@@ -122,7 +122,7 @@ Status bench_model(const BenchOptions& options) {
     if (around.first_prompt == 0) around.first_prompt = c.prompt;
   around.first_prompt = std::clamp(around.first_prompt, 1u, session.engine->context());
   LAHAR_TRY(time_first_token(*session.engine, around));
-  LAHAR_ASSIGN(around.device, tune::measure_device_rates(*session.device));
+  LAHAR_ASSIGN(around.device, tune::measure_device_rates(*session.device, session.engine->tuning().get()));
 
   const bool json = options.output == "json";
   nlohmann::ordered_json list = nlohmann::ordered_json::array();

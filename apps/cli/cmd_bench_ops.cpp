@@ -264,7 +264,7 @@ void print_head(const gpu::Device& device, const tune::DeviceRates& most) {
 
 Status bench_ops(const BenchOptions& options) {
   LAHAR_ASSIGN(const Subject subject, subject_of(options));
-  LAHAR_ASSIGN(const tune::DeviceRates most, tune::measure_device_rates(*subject.device));
+  LAHAR_ASSIGN(const tune::DeviceRates most, tune::measure_device_rates(*subject.device, subject.tuning.get()));
   const bool json = options.output == "json";
   nlohmann::ordered_json list = nlohmann::ordered_json::array();
   if (!json) print_head(*subject.device, most);

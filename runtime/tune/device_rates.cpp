@@ -2,47 +2,52 @@
 
 #include <algorithm>
 #include <chrono>
-#include <random>
+#include <cmath>
+#include <limits>
+#include <set>
 
-#include "gpu/transfer.h"
-#include "ops/matmul.h"
-#include "quant/formats.h"
-#include "quant/layout.h"
 #include "stream.h"
 #include "tune/timed.h"
+#include "tune/tuner.h"
 
 namespace lahar::tune {
 namespace {
 
 constexpr uint64_t kMostCopyBytes = 512ull << 20, kCpuCopyBytes = 64ull << 20;  // of one side
 constexpr uint64_t kPieceBytes = 32ull << 20;  // of a dispatch: 2 M vectors, 8192 workgroups
+constexpr double kMatrixSeconds = 1;           // after which no other form of the product is tried
+constexpr double kHopeless = 8;                // times as long as the fastest form, in a first run: not timed
 
-Result<double> matrix_rate(gpu::Device& device) {
+// Each path's first form before the others.
+std::vector<Candidate> paths_first(std::vector<Candidate> candidates) {
+  std::set<std::string> seen;
+  std::stable_partition(candidates.begin(), candidates.end(),
+                        [&](const Candidate& candidate) { return seen.insert(candidate.path).second; });
+  return candidates;
+}
+
+// Operations in a second of the fastest form of a product that computes the right result.
+Result<double> matrix_rate(gpu::Device& device, const ops::Tuning* tuning) {
   const bool cpu = device.caps().is_cpu();
   const uint32_t size = cpu ? 512 : 4096, rows = cpu ? 256 : 2048;
-  LAHAR_ASSIGN(const quant::Layout layout, quant::layout(quant::WeightFormat::kF16, size, size));
-  LAHAR_ASSIGN(const gpu::Buffer weights, device.create_buffer(layout.total_bytes, gpu::Memory::kDevice, "weights"));
-  LAHAR_ASSIGN(const gpu::Buffer x, device.create_buffer(uint64_t{rows} * size * 4, gpu::Memory::kDevice, "x"));
-  LAHAR_ASSIGN(const gpu::Buffer y, device.create_buffer(uint64_t{rows} * size * 4, gpu::Memory::kDevice, "y"));
-  // Random numbers: of constant ones some devices compute faster, as they need less power.
-  std::mt19937 random(1);
-  std::uniform_real_distribution<float> any(-1, 1);
-  std::vector<uint16_t> halves(layout.total_bytes / 2);
-  for (uint16_t& h : halves) h = quant::float_to_half(any(random));
-  std::vector<float> floats(size_t{rows} * size);
-  for (float& f : floats) f = any(random);
-  LAHAR_TRY(gpu::upload(device, std::as_bytes(std::span(halves)), weights));
-  LAHAR_TRY(gpu::upload(device, std::as_bytes(std::span(floats)), x));
-  LAHAR_ASSIGN(const TimedStep step, TimedStep::create(device, rows));
-
-  quant::Matrix w;
-  w.format = quant::WeightFormat::kF16, w.rows = w.cols = size;
-  w.planes[0] = weights;
-  ops::MatmulParams product;
-  product.w = &w, product.x = {x, size}, product.y = {y, size}, product.step = step.ref(), product.label = "matrix rate";
-  LAHAR_ASSIGN(const double seconds,
-               time_recording(device, [&](gpu::Recorder& recorder) { return ops::matmul(recorder, product); }));
-  return 2.0 * size * size * rows / seconds;
+  const MatmulShape shape{.matrix = {quant::WeightFormat::kF16, size, size, 0}};
+  LAHAR_ASSIGN(SampleMatrix matrix, SampleMatrix::create(device, shape.matrix, 1));
+  LAHAR_ASSIGN(Case product, make_matmul_case(device, std::make_shared<const SampleMatrix>(std::move(matrix)), shape, rows));
+  const std::vector<Candidate> candidates = paths_first(std::move(product.candidates));
+  const auto start = std::chrono::steady_clock::now();
+  double best = std::numeric_limits<double>::infinity();  // seconds
+  for (const Candidate& candidate : candidates) {
+    const double took = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    if (took > kMatrixSeconds && std::isfinite(best)) break;
+    if (tuning != nullptr && tuning->quarantined(candidate.form) != nullptr) continue;
+    product.candidates = {candidate};
+    LAHAR_ASSIGN(const auto checked, check_case(device, product, nullptr));
+    const FormResult& result = checked.front();
+    if (result.status != FormResult::Status::kOk || result.check_seconds > kHopeless * best) continue;
+    LAHAR_ASSIGN(const double seconds, time_recording(device, [&](gpu::Recorder& r) { return candidate.record(r, 0); }));
+    best = std::min(best, seconds);
+  }
+  return product.flops / best;
 }
 
 }  // namespace
@@ -85,10 +90,10 @@ Result<double> measure_copy_rate(gpu::Device& device) {
   return best;
 }
 
-Result<DeviceRates> measure_device_rates(gpu::Device& device) {
+Result<DeviceRates> measure_device_rates(gpu::Device& device, const ops::Tuning* tuning) {
   DeviceRates rates;
   LAHAR_ASSIGN(rates.copy, measure_copy_rate(device));
-  LAHAR_ASSIGN(rates.matrix, matrix_rate(device));
+  LAHAR_ASSIGN(rates.matrix, matrix_rate(device, tuning));
   return rates;
 }
 

@@ -148,7 +148,8 @@ Result<DoctorReport> examine(gpu::Device& device, Database& database, const Doct
   report.sections = describe_device(device, database);
   if (options.rates) {
     const Status proof = prove_device(device);
-    const auto rates = proof.ok() ? measure_device_rates(device) : Result<DeviceRates>(proof.error());
+    const auto rates =
+        proof.ok() ? measure_device_rates(device, database.tuning().get()) : Result<DeviceRates>(proof.error());
     ReportSection s{"Measured rates", {}};
     if (rates.ok()) {
       s.rows.emplace_back("copy", fixed(rates->copy / 1e9, 1) + " GB/s");
