@@ -106,6 +106,8 @@ Result<MemoryPlan> Engine::plan(const gpu::Device& device, const ModelSpec& spec
        .least_states = least_states(options),
        .most_states = most_states(device.caps(), states, options, context),
        .scratch = Transformer::scratch_bytes(device.caps(), spec, transformer_options(device, spec, options, context)) +
+                  StepRunner::device_bytes({.max_bucket = max_bucket(spec, options, context), .slots = options.slots},
+                                           spec.vocabulary) +
                   spare_bytes,
        .context = context,
        .context_is_fixed = options.context != 0 || rolls,
@@ -138,7 +140,14 @@ Result<std::unique_ptr<Engine>> Engine::create(std::shared_ptr<gpu::Device> devi
   const uint32_t ring = std::max(options.steps_in_flight, 1u) + 1;
   if (model->weights.placement.host_experts) {
     const uint64_t bytes = options.expert_cache.value_or(0);
-    LAHAR_ASSIGN(engine->experts_, ExpertCache::create(device, model->weights, bytes, ring));
+    LAHAR_ASSIGN(engine->experts_,
+                 ExpertCache::create(device, model->weights,
+                                     {.bytes = bytes, .may_shrink = options.expert_cache_may_shrink, .ring = ring}));
+    if (engine->experts_->shrunk()) {
+      engine->plan_.expert_cache = engine->experts_->bytes();
+      options.log.warning("the device has less memory than it said: of " + format_bytes(bytes) +
+                          " for copies of experts, there are " + format_bytes(engine->experts_->bytes()));
+    }
   }
   LAHAR_ASSIGN(engine->steps_, StepRunner::create(device, *engine->transformer_, *engine->kv_, *engine->recurrent_,
                                                   {.max_bucket = max_bucket(spec, options, plan.context),

@@ -40,9 +40,10 @@ struct EngineOptions {
   // Bytes of device memory for copies of experts, which then stay in the host's memory. None: as much as is left, and only
   // where the weights do not fit.
   std::optional<uint64_t> expert_cache;
-  uint32_t steps_in_flight = 2;  // decode steps submitted ahead of the host
-  uint32_t slots = 1;            // sequences that one step can carry; generate() uses the first, a StepBench all
-  bool all_logits = false;       // logits() will be called
+  bool expert_cache_may_shrink = false;  // that many bytes at most: where the device has less, what it gives
+  uint32_t steps_in_flight = 2;          // decode steps submitted ahead of the host
+  uint32_t slots = 1;                    // sequences that one step can carry; generate() uses the first, a StepBench all
+  bool all_logits = false;               // logits() will be called
   // Recurrent states are kept every so many tokens, and at the ends of turns, for prompts that begin alike.
   uint32_t checkpoint_tokens = 512;
   bool sampled_logits = false;                // GenerateRequest::on_logits will be set

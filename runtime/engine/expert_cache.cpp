@@ -10,16 +10,15 @@ namespace {
 
 // What is copied at a time at most, one expert at least: a batch is behind its steps by as long as it takes.
 constexpr uint64_t kBatchBytes = 64ull << 20;
-constexpr uint64_t kBlockBytes = 256ull << 20;  // of the buffers that copies are in
 
 }  // namespace
 
 Result<std::unique_ptr<ExpertCache>> ExpertCache::create(std::shared_ptr<gpu::Device> device, const ModelWeights& weights,
-                                                         uint64_t bytes, uint32_t ring) {
+                                                         const ExpertCacheOptions& options) {
   std::unique_ptr<ExpertCache> cache(new ExpertCache(std::move(device)));
   cache->collect_experts(weights);
-  LAHAR_TRY(cache->allocate_slots(bytes));
-  LAHAR_TRY(cache->allocate_tables(ring));
+  LAHAR_TRY(cache->allocate_slots(options));
+  LAHAR_TRY(cache->allocate_tables(options.ring));
   LAHAR_ASSIGN(cache->copies_, gpu::CopyQueue::create(cache->device_));
   return cache;
 }
@@ -42,32 +41,38 @@ void ExpertCache::collect_experts(const ModelWeights& weights) {
 }
 
 // Each group gets the same share of its experts.
-Status ExpertCache::allocate_slots(uint64_t bytes) {
+Status ExpertCache::allocate_slots(const ExpertCacheOptions& options) {
   uint64_t all = 0;
   for (const Group& group : groups_) all += group.slab_bytes * group.experts.size();
-  const double share = all == 0 ? 0 : std::min(1.0, static_cast<double>(bytes) / static_cast<double>(all));
+  const double share = all == 0 ? 0 : std::min(1.0, static_cast<double>(options.bytes) / static_cast<double>(all));
   const gpu::Caps& caps = device_->caps();
-  const uint64_t most = std::min({kBlockBytes, caps.max_buffer, caps.max_allocation});
+  const uint64_t most = std::min({options.block_bytes, caps.max_buffer, caps.max_allocation});
+  const auto create_block = [&](uint64_t bytes) {
+    return options.create_block ? options.create_block(bytes)
+                                : device_->create_buffer(bytes, gpu::Memory::kDevice, "expert copies");
+  };
+  std::vector<Group*> owners;  // of the blocks in memory_
   for (Group& group : groups_) {
-    const auto slots = static_cast<uint32_t>(share * static_cast<double>(group.experts.size()));
-    group.lru.emplace(static_cast<uint32_t>(group.experts.size()), slots);
     const uint64_t per_block = std::max<uint64_t>(1, most / group.slab_bytes);
-    for (uint64_t left = slots; left > 0;) {
-      const uint64_t count = std::min(left, per_block);
-      LAHAR_ASSIGN(gpu::Buffer block,
-                   device_->create_buffer(count * group.slab_bytes, gpu::Memory::kDevice, "expert copies"));
-      bytes_ += block.size();
-      memory_.push_back(std::move(block));
-      left -= count;
+    auto left = static_cast<uint64_t>(share * static_cast<double>(group.experts.size()));
+    for (; left > 0 && !shrunk_; left -= std::min(left, per_block)) {
+      auto block = create_block(std::min(left, per_block) * group.slab_bytes);
+      if (!block.ok() && (!options.may_shrink || block.error().code != ErrorCode::kOutOfMemory)) return block.error();
+      shrunk_ = !block.ok();
+      if (shrunk_) break;
+      memory_.push_back(std::move(*block));
+      owners.push_back(&group);
     }
   }
-  size_t block = 0;  // buffers have their places now
+  // The device's memory is full to the brim.
+  if (shrunk_ && !memory_.empty()) memory_.pop_back(), owners.pop_back();
+  for (size_t i = 0; i < memory_.size(); ++i) {  // buffers have their places now
+    bytes_ += memory_[i].size();
+    for (uint64_t at = 0; at < memory_[i].size(); at += owners[i]->slab_bytes)
+      owners[i]->slots.push_back({memory_[i], at, owners[i]->slab_bytes});
+  }
   for (Group& group : groups_)
-    while (group.slots.size() < group.lru->slots()) {
-      const gpu::Buffer& memory = memory_[block++];
-      for (uint64_t at = 0; at < memory.size(); at += group.slab_bytes)
-        group.slots.push_back({memory, at, group.slab_bytes});
-    }
+    group.lru.emplace(static_cast<uint32_t>(group.experts.size()), static_cast<uint32_t>(group.slots.size()));
   for (Layer& layer : layers_)
     if (layer.experts > 0) layer.slabs.insert(layer.slabs.end(), memory_.begin(), memory_.end());
   return {};

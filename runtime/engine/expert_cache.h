@@ -7,6 +7,7 @@
 // Thread rule: one thread at a time, the one that submits steps.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -33,12 +34,23 @@ struct ExpertStats {
   }
 };
 
+struct ExpertCacheOptions {
+  uint64_t bytes = 0;  // of device memory for copies, rounded down to whole experts
+  // Where the device has less, what it gives will do, but for the last block, which is left to what is allocated later.
+  bool may_shrink = false;
+  uint32_t ring = 1;                    // steps that may be under way
+  uint64_t block_bytes = 256ull << 20;  // of the buffers that copies are in; one expert at least
+  // Makes a block; empty: Device::create_buffer.
+  std::function<Result<gpu::Buffer>(uint64_t bytes)> create_block;
+};
+
 class ExpertCache {
  public:
-  // `bytes` of device memory for copies (rounded down to whole experts), and `ring` steps that may be under way. `weights`
-  // must outlive the result. Errors: kOutOfMemory, kDeviceLost.
+  // `weights` must outlive the result. Errors: kOutOfMemory (of the copies where they may not shrink), kDeviceLost.
   static Result<std::unique_ptr<ExpertCache>> create(std::shared_ptr<gpu::Device> device, const ModelWeights& weights,
-                                                     uint64_t bytes, uint32_t ring);
+                                                     const ExpertCacheOptions& options);
+  // Bytes of device memory that it needs beside the copies.
+  static uint64_t table_bytes(uint64_t experts) { return experts * (sizeof(uint64_t) + sizeof(uint32_t)); }
 
   // Empty where the layer has no experts.
   ExpertView layer(uint32_t index) const;
@@ -52,6 +64,7 @@ class ExpertCache {
   Status finished(uint32_t place);
 
   uint64_t bytes() const { return bytes_; }  // of copies
+  bool shrunk() const { return shrunk_; }    // fewer copies than were asked for
   const ExpertStats& stats() const { return stats_; }
 
  private:
@@ -83,7 +96,7 @@ class ExpertCache {
 
   explicit ExpertCache(std::shared_ptr<gpu::Device> device) : device_(std::move(device)) {}
   void collect_experts(const ModelWeights& weights);
-  Status allocate_slots(uint64_t bytes);
+  Status allocate_slots(const ExpertCacheOptions& options);
   Status allocate_tables(uint32_t ring);
   void take_count(Place& place);
   void choose(uint64_t step, std::vector<uint32_t> missed);
@@ -96,6 +109,7 @@ class ExpertCache {
   std::vector<Group> groups_;
   std::vector<gpu::Buffer> memory_;  // of copies
   uint64_t bytes_ = 0;
+  bool shrunk_ = false;
   gpu::Buffer table_memory_, uses_memory_;  // uint64 and uint32 for each expert
   std::unique_ptr<gpu::CopyQueue> copies_;
   std::vector<Place> places_;

@@ -8,6 +8,9 @@ namespace lahar {
 namespace {
 
 constexpr uint32_t kDecentContext = 4096;  // rather less on the device than a context below
+// Of the room for copies of experts, one byte in so many is left to what nobody counts: pipelines, and the ends of the
+// blocks that the allocator takes.
+constexpr uint64_t kUncountedShare = 32;
 
 bool good(const MemoryPlan& plan) {
   return plan.total() <= plan.available && plan.context >= std::min(plan.asked_context, kDecentContext);
@@ -33,6 +36,7 @@ class Planner {
   Status move_experts();
   Status move_layers();
   void count_host();
+  uint64_t room_for_copies() const;
 
   const gpu::Device& device_;
   const ModelSpec& spec_;
@@ -55,8 +59,17 @@ Status Planner::move_experts() {
   out_.expert_cache = std::min(asked.value_or(0), need_.experts);
   LAHAR_TRY(replan());
   if (asked || !good(out_.memory)) return {};
-  out_.expert_cache = std::min(out_.memory.available - out_.memory.total(), need_.experts);
+  out_.expert_cache = std::min(room_for_copies(), need_.experts);
   return replan();
+}
+
+// Bytes. The plan counts what is allocated after the copies, but for their tables.
+uint64_t Planner::room_for_copies() const {
+  uint64_t experts = 0;
+  for (const LayerSpec& layer : spec_.layers) experts += layer.moe.experts;
+  const uint64_t left = out_.memory.available - out_.memory.total();
+  const uint64_t kept = ExpertCache::table_bytes(experts) + left / kUncountedShare;
+  return left - std::min(left, kept);
 }
 
 Status Planner::move_layers() {

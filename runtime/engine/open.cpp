@@ -45,6 +45,7 @@ Result<std::unique_ptr<Engine>> open_engine(std::shared_ptr<gpu::Device> device,
   EngineOptions engine = options.engine;
   engine.context = memory.context;
   engine.expert_cache = prepared.offload.expert_cache;
+  engine.expert_cache_may_shrink = !options.engine.expert_cache.has_value();
   if (options.use_tuning && engine.tuning == nullptr && tune::tuning_wanted()) {
     tune::Database database = tune::Database::open(*device);
     tune_first(*device, *model, engine.precision, options.first_tuning_seconds, database, engine.log);

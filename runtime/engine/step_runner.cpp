@@ -27,6 +27,10 @@ uint32_t context_bucket(uint32_t positions, const gpu::Caps& caps) {
 
 uint64_t step_state_bytes(uint32_t bucket) { return sizeof(params::StepState) + uint64_t{bucket} * sizeof(params::Row); }
 
+uint64_t sampling_bytes(uint32_t slots, uint32_t vocabulary) {
+  return std::max<uint64_t>(16, ops::sample_scratch_bytes(slots, vocabulary));
+}
+
 // Adds the time until it dies to a sum; does nothing without one.
 class Stopwatch {
  public:
@@ -64,6 +68,11 @@ Result<std::unique_ptr<StepRunner>> StepRunner::create(std::shared_ptr<gpu::Devi
   return runner;
 }
 
+uint64_t StepRunner::device_bytes(const StepRunnerOptions& options, uint32_t vocabulary) {
+  return options.slots * sizeof(params::SeqState) + step_state_bytes(options.max_bucket) +
+         sampling_bytes(options.slots, vocabulary);
+}
+
 StepRunner::~StepRunner() {
   for (const Place& place : places_)
     if (place.pending != 0) (void)device_->wait(place.pending);
@@ -77,10 +86,8 @@ Status StepRunner::allocate() {
   LAHAR_TRY(gpu::upload(*device_, std::as_bytes(std::span(idle)), states_));
   LAHAR_ASSIGN(step_state_,
                device_->create_buffer(step_state_bytes(options_.max_bucket), gpu::Memory::kDevice, "step state"));
-  LAHAR_ASSIGN(
-      sample_scratch_,
-      device_->create_buffer(std::max<uint64_t>(16, ops::sample_scratch_bytes(options_.slots, transformer_.vocabulary())),
-                             gpu::Memory::kDevice, "sampling scratch"));
+  LAHAR_ASSIGN(sample_scratch_, device_->create_buffer(sampling_bytes(options_.slots, transformer_.vocabulary()),
+                                                       gpu::Memory::kDevice, "sampling scratch"));
   places_.resize(options_.ring);
   for (uint32_t i = 0; i < options_.ring; ++i) {
     const std::string suffix = " " + std::to_string(i);

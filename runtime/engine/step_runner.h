@@ -94,6 +94,8 @@ class StepRunner {
                                                     const KvStorage& kv, const StateStorage& recurrent,
                                                     StepRunnerOptions options);
   ~StepRunner();  // waits for what is under way
+  // Of device memory, of max_bucket and slots alone.
+  static uint64_t device_bytes(const StepRunnerOptions& options, uint32_t vocabulary);
 
   // Writes the step's input and submits it. Blocks only where all of the ring is under way. A shape seen for the first time
   // is recorded for every place of the ring. Errors: kInvalidArgument (a plan beyond the limits), kDeviceLost, kOutOfMemory.

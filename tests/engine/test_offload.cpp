@@ -173,6 +173,39 @@ TEST_F(OffloadTest, LayersThatDoNotFitAreReadInPlace) {
   }
 }
 
+// A device that gives fewer blocks than its budget promised.
+TEST_F(OffloadTest, CopiesThatDoNotFitAreDoneWithout) {
+  LAHAR_NEED_DATA(path, "golden/hf/mixtral");
+  const auto engine = open_placed(path, {.host_experts = true});
+  ASSERT_TRUE(engine);
+  const ModelWeights& weights = engine->model().weights;
+  const uint64_t slab = weights.layers[0].ffn.expert_slabs[0].size;
+  uint32_t blocks = 3;
+  ExpertCacheOptions options{.bytes = expert_bytes(*engine), .may_shrink = true, .block_bytes = slab};
+  options.create_block = [&](uint64_t bytes) -> Result<gpu::Buffer> {
+    if (blocks == 0) return Error{ErrorCode::kOutOfMemory, "no more blocks"};
+    --blocks;
+    return device().create_buffer(bytes, gpu::Memory::kDevice, "block");
+  };
+  const auto create = [&] { return ExpertCache::create(device().shared_from_this(), weights, options); };
+  const auto shrunk = create();
+  ASSERT_TRUE(shrunk.ok()) << why(shrunk);
+  EXPECT_TRUE((*shrunk)->shrunk());
+  EXPECT_EQ((*shrunk)->bytes(), 2 * slab) << "the last block is for what comes later";
+  const auto none = create();
+  ASSERT_TRUE(none.ok()) << why(none);
+  EXPECT_EQ((*none)->bytes(), 0u);
+  options.may_shrink = false;
+  const auto refused = create();
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code, ErrorCode::kOutOfMemory);
+  blocks = UINT32_MAX;
+  const auto all = create();
+  ASSERT_TRUE(all.ok()) << why(all);
+  EXPECT_FALSE((*all)->shrunk());
+  EXPECT_EQ((*all)->bytes(), options.bytes);
+}
+
 // A cap that leaves room for less and less: first experts go, then layers, the last ones first, then nothing helps.
 TEST_F(OffloadTest, ACapMovesExpertsThenLayers) {
   LAHAR_NEED_DATA(path, "golden/hf/mixtral");
@@ -196,7 +229,8 @@ TEST_F(OffloadTest, ACapMovesExpertsThenLayers) {
   const auto experts = plan_offload(device(), *spec, need, options);
   ASSERT_TRUE(experts.ok()) << why(experts);
   EXPECT_TRUE(experts->placement.host_experts && experts->memory.fits());
-  EXPECT_EQ(experts->expert_cache, need.experts - 1) << "all that is left";
+  EXPECT_GT(experts->expert_cache, need.experts * 9 / 10) << "nearly all that is left";
+  EXPECT_LT(experts->memory.total(), experts->memory.available) << "there are pipelines and tables too";
   EXPECT_EQ(experts->memory.host_weights, need.experts);
   EXPECT_EQ(experts->placement.device_layers, UINT32_MAX);
 
