@@ -89,5 +89,51 @@ TEST_F(Ops, AttentionInSomeLayersAlone) {
   EXPECT_FALSE(lines(all, "experts").empty());
 }
 
+// --- perplexity: what a format of weights or of the cache may cost. Bounds are on both sides: on so few tokens a format
+// that loses something is sometimes the better one, but not by more.
+
+struct Perplexity : Commands {
+  static constexpr uint64_t kTokens = 1024;  // two windows
+
+  static nlohmann::json expected() {
+    std::ifstream file(source_folder() / "tests/data/pumice/expected.json");
+    return nlohmann::json::parse(file).at("perplexity");
+  }
+  double perplexity(const std::string& arguments, uint64_t tokens = kTokens) {
+    const nlohmann::json e = expected();
+    const auto text_file = source_folder() / "tests/data/pumice" / e["file"].get<std::string>();
+    const std::string text = run("perplexity -f '" + text_file.string() + "' --tokens " + std::to_string(tokens) +
+                                 " --window " + e["window"].dump() + " --stride " + e["stride"].dump() + " " + arguments);
+    double value = 0;
+    EXPECT_EQ(std::sscanf(text.c_str(), "perplexity %lf", &value), 1) << text;
+    return value;
+  }
+  static void expect_within(double value, double reference, double share, const std::string& what) {
+    EXPECT_NEAR(value, reference, share * reference) << what;
+  }
+};
+
+// The built-in model has Q8_0 weights; the reference computed with those it was made from, in float32.
+TEST_F(Perplexity, TheBuiltInModelIsAsGoodAsItsReference) {
+  const nlohmann::json e = expected();
+  expect_within(perplexity("", e["tokens"]), e["value"], 0.005, "Q8_0");
+}
+
+TEST_F(Perplexity, OfTheCachesTypes) {
+  const double reference = perplexity("--kv f16");
+  expect_within(perplexity("--kv int8"), reference, 0.005, "int8");
+  expect_within(perplexity("--kv fp8"), reference, 0.005, "fp8");
+  expect_within(perplexity("--kv int4"), reference, 0.03, "int4");
+}
+
+TEST_F(Perplexity, OfWeightsThatAreConvertedWhileLoading) {
+  LAHAR_NEED_DATA(model, "default-model/pumice");
+  const std::string folder = "'" + model.string() + "' ";
+  const double reference = perplexity(folder);
+  expect_within(perplexity(folder + "--quantize int8"), reference, 0.005, "int8");
+  expect_within(perplexity(folder + "--quantize fp8"), reference, 0.02, "fp8");
+  expect_within(perplexity(folder + "--quantize int4"), reference, 0.05, "int4");
+}
+
 }  // namespace
 }  // namespace lahar::test
