@@ -46,6 +46,7 @@ Result<bool> is_key(const JsonReader& json, const DatabaseKey& key) {
 struct Contents {
   std::map<std::string, Choice, std::less<>> choices;
   std::map<std::string, std::string, std::less<>> quarantined;
+  std::string suspected;
 };
 
 Result<Contents> parse(std::string_view text, const std::string& where, const DatabaseKey& key) {
@@ -72,6 +73,7 @@ Result<Contents> parse(std::string_view text, const std::string& where, const Da
   LAHAR_ASSIGN(const JsonReader quarantined, root.object("quarantined"));
   if (const nlohmann::json* all = root.find("quarantined"))
     for (const auto& item : all->items()) { LAHAR_ASSIGN(contents.quarantined[item.key()], quarantined.string(item.key())); }
+  if (root.find("suspected") != nullptr) { LAHAR_ASSIGN(contents.suspected, root.string("suspected")); }
   return contents;
 }
 
@@ -124,6 +126,7 @@ void Database::read() {
   stored_ = true;
   choices_ = std::move(contents->choices);
   quarantined_ = std::move(contents->quarantined);
+  suspected_ = std::move(contents->suspected);
 }
 
 fs::path Database::trials_file() const { return file_.string() + ".trying"; }
@@ -135,8 +138,13 @@ void Database::take_crash() {
   if (!file.ok()) return;  // held by a tuner at work, or not ours to read
   const std::string form = file->read();
   if (form.empty()) return;
-  log_.warning("a program ended while it tried the kernel \"" + form + "\", which is not used any more");
-  const Status saved = quarantine(form, "the program ended, or the device was lost, while it ran");
+  const bool again = form == suspected_;
+  log_.warning(
+      "a program ended while it tried the kernel \"" + form +
+      (again ? "\", for the second time: it is not used any more" : "\"; it will not be used if that happens again"));
+  suspected_ = again ? "" : form;
+  if (again) quarantined_[form] = "the program ended, or the device was lost, while it ran, twice in a row";
+  const Status saved = save();
   const Status cleared = saved.ok() ? file->write("") : saved;
   if (!cleared.ok()) log_.warning("the tuning database was not saved: " + cleared.error().message);
 }
@@ -154,6 +162,13 @@ Status Database::quarantine(std::string form, std::string reason) {
   return save();
 }
 
+Status Database::release(std::string_view form) {
+  const auto found = quarantined_.find(form);
+  if (found == quarantined_.end()) return {};
+  quarantined_.erase(found);
+  return save();
+}
+
 Status Database::save() {
   if (file_.empty()) return {};
   ordered_json choices = ordered_json::object(), quarantined = ordered_json::object();
@@ -161,8 +176,8 @@ Status Database::save() {
     choices[name] = {
         {"form", c.form}, {"default", c.default_form}, {"seconds", c.seconds}, {"default_seconds", c.default_seconds}};
   for (const auto& [form, reason] : quarantined_) quarantined[form] = reason;
-  const ordered_json all = {
-      {"version", kVersion}, {"device", to_json(key_)}, {"choices", choices}, {"quarantined", quarantined}};
+  ordered_json all = {{"version", kVersion}, {"device", to_json(key_)}, {"choices", choices}, {"quarantined", quarantined}};
+  if (!suspected_.empty()) all["suspected"] = suspected_;
   const std::string text = all.dump(1, ' ', false, ordered_json::error_handler_t::replace) + "\n";
   LAHAR_TRY(platform::write_file_atomically(file_, std::as_bytes(std::span(text))));
   stored_ = true;
@@ -177,9 +192,20 @@ Status Database::begin_trials() {
     return Error{ErrorCode::kLimit, "another program is tuning this device"};
   if (!file.ok()) return file.error();
   trials_ = std::make_unique<platform::LockedFile>(std::move(file).value());
+  tried_suspected_ = false;
   return {};
 }
 
-Status Database::trying(std::string_view form) { return trials_ ? trials_->write(form) : Status{}; }
+Status Database::trying(std::string_view form) {
+  tried_suspected_ = tried_suspected_ || (!form.empty() && form == suspected_);
+  return trials_ ? trials_->write(form) : Status{};
+}
+
+void Database::end_trials() {
+  trials_.reset();
+  if (!tried_suspected_) return;
+  tried_suspected_ = false, suspected_.clear();
+  if (const Status saved = save(); !saved.ok()) log_.warning("the tuning database was not saved: " + saved.error().message);
+}
 
 }  // namespace lahar::tune

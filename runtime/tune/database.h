@@ -2,7 +2,9 @@
 // fastest in a case, and which forms must not be used. A file for each device, driver and build of the shaders.
 //
 // Before a form runs that has not proved itself, its name goes to a file beside the database, which is emptied when it has
-// come through. A name that is still there at the next start ended a program or a machine: it goes into quarantine.
+// come through. A name that is still there at the next start may have ended a program or a machine, or somebody else ended
+// it meanwhile: the form is suspected. When trials end like that a second time in a row while it runs, it goes into
+// quarantine.
 // Thread rule: one thread at a time; two objects, in one process or two, may share the files.
 #pragma once
 
@@ -64,10 +66,13 @@ class Database {
   std::shared_ptr<const ops::Tuning> tuning() const;
 
   void choose(std::string case_name, Choice choice) { choices_[std::move(case_name)] = std::move(choice); }
-  // Saved at once.
+  // Saved at once, both.
   Status quarantine(std::string form, std::string reason);
+  Status release(std::string_view form);
   void forget_choices() { choices_.clear(); }
-  void forget_quarantined() { quarantined_.clear(); }
+  void forget_quarantined() { quarantined_.clear(), suspected_.clear(); }
+  // The form that ran when the last trials did not end; else empty.
+  const std::string& suspected() const { return suspected_; }
   // Atomic; the last one to save wins.
   Status save();
 
@@ -76,12 +81,13 @@ class Database {
   Status begin_trials();
   // `form` is about to run; empty: it came through. Only between begin_trials() and end_trials().
   Status trying(std::string_view form);
-  void end_trials() { trials_.reset(); }
+  // A suspected form that was tried again is above suspicion then.
+  void end_trials();
 
  private:
   Database() = default;
   void read();
-  // Moves a name that was left behind to quarantine.
+  // Suspects the form whose name was left behind, or moves it to quarantine.
   void take_crash();
   std::filesystem::path trials_file() const;
 
@@ -91,6 +97,8 @@ class Database {
   bool stored_ = false;
   std::map<std::string, Choice, std::less<>> choices_;
   std::map<std::string, std::string, std::less<>> quarantined_;
+  std::string suspected_;
+  bool tried_suspected_ = false;  // since begin_trials()
   std::unique_ptr<platform::LockedFile> trials_;
 };
 

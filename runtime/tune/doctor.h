@@ -41,7 +41,8 @@ struct DoctorOptions {
 };
 // What can be said without running a kernel.
 std::vector<ReportSection> describe_device(const gpu::Device& device, const Database& database);
-// All of it. Forms that are wrong go into the database's quarantine. Errors: kDeviceLost (the report is lost, the form is in
+// All of it. Forms that are wrong go into the database's quarantine; those in it that are right
+// in every check leave it, where the checks come to their end. Errors: kDeviceLost (the report is lost, the form is in
 // quarantine), kOutOfMemory.
 Result<DoctorReport> examine(gpu::Device& device, Database& database, const DoctorOptions& options);
 

@@ -93,6 +93,13 @@ class Checks {
     return {};
   }
 
+  // Forms in quarantine that were right wherever they ran may be used again.
+  Status release() {
+    for (const std::string& form : right_)
+      if (!wrong_.contains(form)) LAHAR_TRY(database_.release(form));
+    return {};
+  }
+
  private:
   Status matmuls(WeightFormat format, bool common) {
     if (!wanted(format)) return {};
@@ -139,6 +146,8 @@ class Checks {
         case FormResult::Status::kUnavailable: ++row.unavailable; break;
         case FormResult::Status::kSkipped: ++row.skipped; break;
       }
+      if (r.status == FormResult::Status::kOk) right_.insert(r.form);
+      if (r.status == FormResult::Status::kWrong) wrong_.insert(r.form);
       if (r.status == FormResult::Status::kWrong) report_.failures.push_back(r.form + ": " + r.reason);
     }
     return {};
@@ -154,6 +163,7 @@ class Checks {
   Database& database_;
   const DoctorOptions& options_;
   DoctorReport& report_;
+  std::set<std::string> right_, wrong_;  // forms, in one case at least
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
 };
 
@@ -176,7 +186,8 @@ Status check_kernels(gpu::Device& device, Database& database, const DoctorOption
     LAHAR_TRY(checks.experts());
     LAHAR_TRY(checks.attentions(false));
     LAHAR_TRY(checks.latents());
-    return checks.other_matmuls();
+    LAHAR_TRY(checks.other_matmuls());
+    return report.stopped.empty() ? checks.release() : Status{};
   };
   const Status status = run();
   database.end_trials();

@@ -118,19 +118,58 @@ TEST_F(DatabaseTest, AFileOfAnotherDriverUnderThisNameIsIgnored) {
   EXPECT_NE(log_.find("another device, driver or build"), std::string::npos) << log_;
 }
 
-TEST_F(DatabaseTest, AFormThatEndedTheProgramGoesToQuarantine) {
-  {
+TEST_F(DatabaseTest, AFormThatEndedTheProgramTwiceGoesToQuarantine) {
+  const auto crash = [&] {
     Database database = open();
     ASSERT_TRUE(database.begin_trials().ok());
     ASSERT_TRUE(database.trying("coop tile_m 64").ok());
     // While the tuner is at work, its form is nobody's business.
     EXPECT_EQ(open().quarantined("coop tile_m 64"), nullptr);
     EXPECT_EQ(open().begin_trials().error().code, ErrorCode::kLimit);
-  }
-  const Database database = open();
-  ASSERT_NE(database.quarantined("coop tile_m 64"), nullptr);
+  };
+  crash();
+  EXPECT_EQ(open().suspected(), "coop tile_m 64");
   EXPECT_NE(log_.find("coop tile_m 64"), std::string::npos);
+  EXPECT_EQ(open().suspected(), "coop tile_m 64") << "it is written down";
+  EXPECT_EQ(open().quarantined("coop tile_m 64"), nullptr);
+  crash();
+  EXPECT_NE(open().quarantined("coop tile_m 64"), nullptr);
+  EXPECT_EQ(open().suspected(), "");
   EXPECT_TRUE(open().stored());
+}
+
+TEST_F(DatabaseTest, TwoCrashesThatDoNotFollowEachOtherBlameNothing) {
+  const auto crash = [&](std::string_view form) {
+    Database database = open();
+    ASSERT_TRUE(database.begin_trials().ok());
+    // Other forms came through before: that says nothing of the one that is left.
+    ASSERT_TRUE(database.trying("gemv").ok());
+    ASSERT_TRUE(database.trying("").ok());
+    ASSERT_TRUE(database.trying(form).ok());
+  };
+  const auto come_through = [&](std::string_view form) {
+    Database database = open();
+    ASSERT_TRUE(database.begin_trials().ok());
+    ASSERT_TRUE(database.trying(form).ok());
+    ASSERT_TRUE(database.trying("").ok());
+    database.end_trials();
+  };
+  crash("coop"), crash("tile");
+  EXPECT_EQ(open().suspected(), "tile");
+  come_through("tile");
+  EXPECT_EQ(open().suspected(), "");
+  crash("tile"), come_through("coop");  // which was not tried again stays under suspicion
+  EXPECT_EQ(open().suspected(), "tile");
+  EXPECT_TRUE(open().quarantined().empty());
+  crash("tile");
+  EXPECT_NE(open().quarantined("tile"), nullptr);
+}
+
+TEST_F(DatabaseTest, AFormThatIsReleasedMayBeUsed) {
+  Database database = filled();
+  ASSERT_TRUE(database.release("gemm").ok());
+  ASSERT_TRUE(database.release("unheard of").ok());
+  EXPECT_TRUE(open().quarantined().empty());
 }
 
 TEST_F(DatabaseTest, AFormThatCameThroughIsNotBlamed) {
@@ -141,6 +180,7 @@ TEST_F(DatabaseTest, AFormThatCameThroughIsNotBlamed) {
     ASSERT_TRUE(database.trying("").ok());
   }
   EXPECT_TRUE(open().quarantined().empty());
+  EXPECT_EQ(open().suspected(), "");
 }
 
 }  // namespace
