@@ -27,17 +27,16 @@ Result<Prepared> prepare(const State& state) {
   Prepared p;
   if (state.model.model.empty()) {
     LAHAR_ASSIGN(p.device, open_device(state.model.device, stderr_log(state.model.verbose)));
-    p.plan = tune::standard_plan(p.device->caps());
+    p.plan = tune::standard_plan(
+        p.device->caps(), {.rows = state.model.chunk == 0 ? EngineOptions::kDefaultChunk : state.model.chunk,
+                           .context = state.model.context == 0 ? EngineOptions::kDefaultContext : state.model.context});
     return p;
   }
   ModelOptions untuned = state.model;
   untuned.no_tuning = true;
   LAHAR_ASSIGN(const Session session, Session::open(untuned, false));
   p.device = session.device;
-  TunedShapes shapes;
-  shapes.kv = session.engine->kv().layout().type;
-  if (state.model.precision == "f32") shapes.precision = ops::Precision::kF32;
-  p.plan = tune_plan(session.engine->model(), shapes);
+  p.plan = tune_plan(*session.engine);
   return p;
 }
 
@@ -92,8 +91,8 @@ void print_plan(const tune::TunePlan& plan) {
     std::printf("\n");
   }
   for (const tune::TunePlan::Attention& a : plan.attentions)
-    std::printf("attention of %u heads over %u of %u, %u rows at %u tokens\n", a.shape.heads, a.shape.cache.kv_heads,
-                a.shape.cache.head_dim, a.bucket, a.context);
+    std::printf("attention of %u heads over %u of %u, %u rows at the end of %u tokens, context %u\n", a.shape.heads,
+                a.shape.cache.kv_heads, a.shape.cache.head_dim, a.step.bucket, a.step.tokens, a.step.context);
   for (const tune::TunePlan::Experts& e : plan.experts) {
     std::printf("%u of %u experts, %s %ux%u and %s %ux%u, rows", e.shape.chosen, e.shape.experts,
                 std::string(to_string(e.shape.gate_up.format)).c_str(), e.shape.gate_up.rows, e.shape.gate_up.cols,
@@ -160,8 +159,9 @@ void add_tune(CLI::App& program, Action& chosen) {
   auto state = std::make_shared<State>();
   CLI::App* command = add_command(
       program, "tune",
-      "Measure which form of each kernel is the fastest here, on a model's shapes or on common ones, and remember", chosen,
-      run, state);
+      "Measure which form of each kernel is the fastest here, for steps of a model's shapes or of common ones, and remember "
+      "it for engines of the same --context, --kv and --precision",
+      chosen, run, state);
   add_model_options(*command, state->model);
   command->add_option("--limit", state->limit, "Stop after so many seconds, with what there is")->check(CLI::PositiveNumber);
   command->add_flag("--forget", state->forget, "Forget earlier choices and quarantines first");

@@ -54,7 +54,9 @@ Status record(const Forward& f, const LayerSpec& layer, const LayerWeights& weig
                       .step = f.step,
                       .precision = f.precision,
                       .max_context = f.max_context,
-                      .tuning = f.tuning};
+                      .tuning = f.tuning,
+                      .logit_rows = f.logit_rows,
+                      .all_logits = f.all_logits};
   LayerSpec experts = layer;
   experts.residual_multiplier = 1;
   LayerWeights expert_weights;

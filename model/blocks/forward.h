@@ -41,6 +41,8 @@ struct Forward {
   ops::Precision precision = ops::Precision::kDefault;
   uint32_t max_context = 0;
   const ops::Tuning* tuning = nullptr;  // choices that were measured; null: defaults
+  uint32_t logit_rows = 0;              // whose logits are wanted, at most; above 0
+  bool all_logits = false;              // those of every row may be wanted
 };
 
 // y = norm(x), with the model's kind, and its eps where there is no other (0).

@@ -8,16 +8,18 @@
 namespace lahar {
 namespace {
 
-// Whether the product `linear` takes a norm after it (y) or before it (x).
+// Whether the product `linear` takes a norm after it (y) or before it (x). logit_rows: of the rows whose logits are wanted.
 bool takes_norm(const Forward& f, const Linear& linear, const ops::NormFold* x_norm, const ops::NormFold* y_norm,
                 ops::Activation glu = ops::Activation::kNone, bool logit_rows = false) {
   if (y_norm != nullptr && linear.parts.size() != 1) return false;
+  ops::StepRef step = f.step;
+  if (logit_rows) step.bucket = f.logit_rows;
   for (const LinearPart& part : linear.parts)
     if (!ops::can_fold_norm(f.recorder.device().caps(), {.w = &part.matrix,
                                                          .glu = linear.parts.size() == 1 ? glu : ops::Activation::kNone,
                                                          .x_norm = x_norm,
                                                          .y_norm = y_norm,
-                                                         .step = f.step,
+                                                         .step = step,
                                                          .logit_rows = logit_rows,
                                                          .precision = f.precision,
                                                          .x_scratch = f.scratch.converted,
@@ -75,8 +77,8 @@ const ops::NormFold* NormFolds::before_attention(const Forward& f, uint32_t inde
   if (before.ffn_kind != FfnKind::kDense || before.parallel || before.post_ffn_norm || !fold->weight) return nullptr;
   if (!takes_norm(f, f.weights.layers[index - 1].down, nullptr, fold)) return nullptr;
   if (index == f.spec.layers.size()) {
-    const bool takes = takes_norm(f, f.weights.head, fold, nullptr) &&
-                       takes_norm(f, f.weights.head, fold, nullptr, ops::Activation::kNone, true);
+    const bool takes = takes_norm(f, f.weights.head, fold, nullptr, ops::Activation::kNone, true) &&
+                       (!f.all_logits || takes_norm(f, f.weights.head, fold, nullptr));
     return takes ? fold : nullptr;
   }
   const LayerSpec& layer = f.spec.layers[index];

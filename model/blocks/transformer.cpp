@@ -164,7 +164,9 @@ Forward Transformer::forward(gpu::Recorder& recorder, const ops::StepRef& step) 
           .step = step,
           .precision = options_.precision,
           .max_context = options_.max_context,
-          .tuning = options_.tuning};
+          .tuning = options_.tuning,
+          .logit_rows = std::min(step.bucket, options_.max_logit_rows),
+          .all_logits = options_.max_logit_rows >= options_.max_bucket};
 }
 
 Status Transformer::record_embedding(gpu::Recorder& recorder, const ops::StepRef& step) const {
@@ -237,7 +239,7 @@ Status Transformer::record_head(gpu::Recorder& recorder, const ops::StepRef& ste
   const ops::NormFold* fold = folds_->before_attention(f, layers());
   if (fold == nullptr)
     LAHAR_TRY(record_norm(f, weights_.final_norm, scratch_.x, scratch_.normed, "final norm", spec_.final_norm_eps));
-  const ops::StepRef rows{step.state, all_rows ? step.bucket : std::min(step.bucket, options_.max_logit_rows)};
+  const ops::StepRef rows{step.state, all_rows ? step.bucket : f.logit_rows};
   return record_linear(recorder, weights_.head, scratch_.normed, logits(rows.bucket), rows, options_.precision, "head",
                        {.scale = spec_.logit_scale,
                         .softcap = spec_.logit_softcap,

@@ -156,7 +156,9 @@ class Engine {
   const ExpertCache* experts() const { return experts_.get(); }
   StateStorage& recurrent() const { return *recurrent_; }
   gpu::Device& device() const { return *device_; }
-  uint32_t chunk() const { return options_.chunk; }                      // prefill rows of a step at most
+  uint32_t chunk() const { return options_.chunk; }  // prefill rows of a step at most
+  uint32_t slots() const { return options_.slots; }  // sequences that one step can carry
+  ops::Precision precision() const { return options_.precision; }
   uint32_t steps_in_flight() const { return options_.steps_in_flight; }  // decode steps ahead of the host
   uint64_t weight_bytes() const { return model_->weights.device_bytes; }
   uint64_t staging_peak() const { return model_->weights.staging_peak; }  // bytes

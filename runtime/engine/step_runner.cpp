@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "gpu/transfer.h"
+#include "ops/attention.h"
 #include "ops/sample.h"
 
 namespace lahar {
@@ -15,15 +16,6 @@ constexpr uint32_t kPrepareThreads = 64;
 // A submission is one unit that the driver's watchdog times: long steps are cut after so many layers.
 constexpr uint32_t kLayersPerList = 4;
 constexpr uint32_t kShortStepRows = 16;  // steps of at most so many rows are one list
-
-// What a program's context is rounded up to. On a GPU one program is for all contexts: its kernels find their share of the
-// keys themselves, and workgroups without one cost nothing. A CPU driver computes every part of the context that a program
-// has, so that programs are recorded for contexts that grow by a sixteenth or so.
-uint32_t context_bucket(uint32_t positions, const gpu::Caps& caps) {
-  if (!caps.is_cpu()) return 0;
-  const uint32_t step = std::max(64u, std::bit_ceil(positions) / 16);
-  return (std::max(positions, 1u) + step - 1) / step * step;
-}
 
 uint64_t step_state_bytes(uint32_t bucket) { return sizeof(params::StepState) + uint64_t{bucket} * sizeof(params::Row); }
 
@@ -123,7 +115,7 @@ StepShape StepRunner::shape_of(const StepPlan& plan) {
     positions_[run.slot] += run.rows;
     longest = std::max(longest, positions_[run.slot]);
   }
-  const uint32_t context = kv_.bytes() == 0 ? 0 : context_bucket(longest, device_->caps());
+  const uint32_t context = kv_.bytes() == 0 ? 0 : ops::recorded_context(device_->caps(), longest);
   return {std::bit_ceil(static_cast<uint32_t>(plan.tokens.size())), plan.logits, context, time_slice_ > 0};
 }
 

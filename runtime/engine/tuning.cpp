@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <chrono>
 
+#include "arch/experts.h"
+#include "blocks/mla.h"
+#include "blocks/rg_lru.h"
 #include "ops/matmul_variants.h"
 #include "quant/layout.h"
 
@@ -17,53 +20,89 @@ void add_once(std::vector<Shape>& shapes, const Shape& shape) {
   if (std::find(shapes.begin(), shapes.end(), shape) == shapes.end()) shapes.push_back(shape);
 }
 
-void add_linear(std::vector<tune::MatmulShape>& shapes, const Linear& linear, ops::Activation glu, bool gathered,
-                ops::Precision precision) {
-  for (const LinearPart& part : linear.parts) {
+uint64_t bytes_of(const tune::MatmulShape& s) {
+  const auto layout = quant::layout(s.matrix.format, s.matrix.rows, s.matrix.cols, s.matrix.group);
+  return layout.ok() ? layout->total_bytes : 0;
+}
+
+// What matmul() is given, each shape once.
+class MatmulShapes {
+ public:
+  explicit MatmulShapes(ops::Precision precision) : precision_(precision) {}
+
+  void add(const Linear& linear, ops::Activation glu = ops::Activation::kNone) {
+    for (const LinearPart& part : linear.parts)
+      add(part, linear.parts.size() == 1 ? glu : ops::Activation::kNone, precision_);
+  }
+  void add_head(const Linear& head) {
+    for (const LinearPart& part : head.parts) add(part, ops::Activation::kNone, precision_, true);
+  }
+  void add_layer(const LayerSpec& layer, const LayerWeights& w) {
+    add(w.up, glu_of(layer.ffn));
+    add(w.down);
+    add(w.qkv);
+    add(w.attention_output);
+    for (size_t i = 0; i < w.mixer.linears.size(); ++i)
+      if (!is_by_head(layer.mixer, i)) add(w.mixer.linears[i]);
+    const bool experts = layer.ffn_kind == FfnKind::kExperts || layer.ffn_kind == FfnKind::kDenseAndExperts;
+    for (size_t i = 0; i < w.ffn.linears.size(); ++i) {
+      const Linear& linear = w.ffn.linears[i];
+      if (experts && i == arch::kRouter) add_precise(linear);
+      else add(linear, experts && i == arch::kSharedUp && layer.moe.gated ? layer.moe.activation : ops::Activation::kNone);
+    }
+  }
+  // Largest first: what a step spends the most time on.
+  std::vector<tune::MatmulShape> take() && {
+    std::stable_sort(shapes_.begin(), shapes_.end(), [](const auto& a, const auto& b) { return bytes_of(a) > bytes_of(b); });
+    return std::move(shapes_);
+  }
+
+ private:
+  static ops::Activation glu_of(const FfnSpec& ffn) {
+    return ffn.gated && !ffn.sparse ? ffn.activation : ops::Activation::kNone;
+  }
+  // What head_product() multiplies by, of which there is one form.
+  static bool is_by_head(Mixer mixer, size_t linear) {
+    if (mixer == Mixer::kMla) return linear == kMlaKeyUp || linear == kMlaValueUp;
+    return mixer == Mixer::kRgLru && (linear == kRgLruInputGate || linear == kRgLruRecurrentGate);
+  }
+  // In fp32 whatever the model's precision.
+  void add_precise(const Linear& linear) {
+    for (const LinearPart& part : linear.parts) add(part, ops::Activation::kNone, ops::Precision::kF32);
+  }
+  void add(const LinearPart& part, ops::Activation glu, ops::Precision precision, bool gathered = false) {
     const quant::Matrix& m = part.matrix;
-    const tune::MatmulShape shape{.matrix = {m.format, m.rows, m.cols, m.group},
-                                  .glu = linear.parts.size() == 1 ? glu : ops::Activation::kNone,
-                                  .gathered = gathered,
-                                  .precision = precision};
-    add_once(shapes, shape);
+    add_once(shapes_,
+             {.matrix = {m.format, m.rows, m.cols, m.group}, .glu = glu, .gathered = gathered, .precision = precision});
   }
-}
 
-// Largest first: what a step spends the most time on.
+  ops::Precision precision_;
+  std::vector<tune::MatmulShape> shapes_;
+};
+
 std::vector<tune::MatmulShape> matmul_shapes(const Model& model, ops::Precision precision) {
-  std::vector<tune::MatmulShape> shapes;
-  for (size_t i = 0; i < model.spec.layers.size(); ++i) {
-    const FfnSpec& ffn = model.spec.layers[i].ffn;
-    const LayerWeights& w = model.weights.layers[i];
-    add_linear(shapes, w.up, ffn.gated ? ffn.activation : ops::Activation::kNone, false, precision);
-    add_linear(shapes, w.down, ops::Activation::kNone, false, precision);
-    add_linear(shapes, w.qkv, ops::Activation::kNone, false, precision);
-    add_linear(shapes, w.attention_output, ops::Activation::kNone, false, precision);
-    for (const BlockWeights* block : {&w.mixer, &w.ffn})
-      for (const Linear& linear : block->linears) add_linear(shapes, linear, ops::Activation::kNone, false, precision);
-  }
-  add_linear(shapes, model.weights.head, ops::Activation::kNone, true, precision);
-  const auto bytes = [](const tune::MatmulShape& s) {
-    const auto layout = quant::layout(s.matrix.format, s.matrix.rows, s.matrix.cols, s.matrix.group);
-    return layout.ok() ? layout->total_bytes : 0;
-  };
-  std::stable_sort(shapes.begin(), shapes.end(), [&](const auto& a, const auto& b) { return bytes(a) > bytes(b); });
-  return shapes;
+  MatmulShapes shapes(precision);
+  for (size_t i = 0; i < model.spec.layers.size(); ++i) shapes.add_layer(model.spec.layers[i], model.weights.layers[i]);
+  const std::vector<Linear>& extra = model.weights.extra.linears;  // behind a table of embeddings
+  for (size_t i = altup::kInputsTable + 1; i < extra.size(); ++i) shapes.add(extra[i]);
+  shapes.add_head(model.weights.head);
+  return std::move(shapes).take();
 }
 
-std::vector<tune::AttentionShape> attention_shapes(const ModelSpec& spec, const TunedShapes& wanted) {
-  const bool scales = wanted.kv == ops::KvType::kI8 || wanted.kv == ops::KvType::kF8 || wanted.kv == ops::KvType::kI4;
+std::vector<tune::AttentionShape> attention_shapes(const ModelSpec& spec, ops::KvType kv, ops::Precision precision) {
+  const bool scales = kv == ops::KvType::kI8 || kv == ops::KvType::kF8 || kv == ops::KvType::kI4;
   std::vector<tune::AttentionShape> shapes;
   for (const LayerSpec& layer : spec.layers) {
     const AttentionSpec& a = layer.attention;
     // The sample of a latent cache has no scales.
     const bool latent = layer.mixer == Mixer::kMla;
     if ((layer.mixer != Mixer::kAttention && !(latent && !scales)) || a.heads == 0) continue;
-    add_once(shapes, {.cache = {wanted.kv, a.kv_heads, a.head_dim, latent ? layer.mla.latent_dim : 0},
+    add_once(shapes, {.cache = {kv, a.kv_heads, a.head_dim, latent ? layer.mla.latent_dim : 0},
                       .heads = a.heads,
                       .softcap = a.softcap,
                       .window = a.window,
-                      .precision = wanted.precision});
+                      .chunk = a.chunk,
+                      .precision = precision});
   }
   return shapes;
 }
@@ -87,21 +126,19 @@ std::vector<tune::ExpertsShape> experts_shapes(const Model& model, ops::Precisio
 
 }  // namespace
 
-tune::TunePlan tune_plan(const Model& model, const TunedShapes& wanted) {
+tune::TunePlan tune_plan(const Engine& engine) {
+  const Model& model = engine.model();
+  const ops::Precision precision = engine.precision();
+  const tune::StepSizes sizes{.rows = std::max(engine.chunk(), engine.slots()), .context = engine.context()};
+  const std::vector<uint32_t> buckets = tune::step_buckets(sizes);
+  std::vector<uint32_t> logit_rows;  // of a step: one for each sequence
+  for (const uint32_t bucket : buckets) add_once(logit_rows, std::min(bucket, engine.slots()));
   tune::TunePlan plan;
-  for (tune::MatmulShape& shape : matmul_shapes(model, wanted.precision)) {
-    // Logits are wanted of one row for each sequence.
-    const bool head = shape.gathered;
-    plan.matmuls.push_back({shape, head ? std::vector<uint32_t>{1} : wanted.buckets});
-  }
-  const std::vector<tune::AttentionShape> shapes = attention_shapes(model.spec, wanted);
-  for (const tune::AttentionShape& shape : shapes)
-    for (const uint32_t bucket : wanted.buckets)
-      for (const uint32_t context : wanted.contexts)
-        if (context <= model.spec.context_length || context == wanted.contexts.front())
-          plan.attentions.push_back({shape, bucket, context});
-  for (const tune::ExpertsShape& shape : experts_shapes(model, wanted.precision))
-    plan.experts.push_back({shape, wanted.buckets});
+  for (const tune::MatmulShape& shape : matmul_shapes(model, precision))
+    plan.matmuls.push_back({shape, shape.gathered ? logit_rows : buckets});
+  for (const tune::AttentionShape& shape : attention_shapes(model.spec, engine.kv().layout().type, precision))
+    plan.add(engine.device().caps(), shape, sizes);
+  for (const tune::ExpertsShape& shape : experts_shapes(model, precision)) plan.experts.push_back({shape, buckets});
   return plan;
 }
 

@@ -1,22 +1,14 @@
 // What a model asks of the tuner: its shapes, and a first tuning of the hottest ones while it is opened.
 #pragma once
 
-#include <memory>
-
-#include "model.h"
-#include "ops/tuning.h"
+#include "engine/engine.h"
 #include "tune/tuner.h"
 
 namespace lahar {
 
-struct TunedShapes {
-  std::vector<uint32_t> buckets = {1, 2, 4, 8, 16, 64, 512};  // rows of a step
-  std::vector<uint32_t> contexts = {1024, 4096};              // for steps of few rows
-  ops::KvType kv = ops::KvType::kF16;
-  ops::Precision precision = ops::Precision::kDefault;
-};
-// The matrices of a model, largest first, its attention and its experts; each shape once.
-tune::TunePlan tune_plan(const Model& model, const TunedShapes& shapes);
+// What the engine's steps ask for of its model's matrices, largest first, its attention and its experts; each shape once.
+// Those of an engine with all_logits that computes the head for every row are not among them.
+tune::TunePlan tune_plan(const Engine& engine);
 
 // Times the forms of decoding's largest products, for at most about `seconds`, where the device is a real GPU and the
 // database knows nothing of them yet. What goes wrong is a line in the log: the defaults stay.

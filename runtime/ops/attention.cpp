@@ -1,5 +1,7 @@
 #include "ops/attention.h"
 
+#include <cstdlib>
+
 #include "ops/attention_paths.h"
 #include "ops/catalogue.h"
 #include "ops/rope.h"
@@ -51,6 +53,22 @@ Status check(const AttentionParams& p, const gpu::Caps& caps) {
   if (overlaps(rows_of(rope.qkv, rows, qkv_width(rope)), rows_of(p.out, rows, out_width)))
     return invalid(p.label, "out overlaps q, k, v");
   return {};
+}
+
+// What was measured to be fastest. A choice holds for contexts of about one length: where its split is none of this context,
+// the most similar one is taken, with everything else as it was chosen.
+std::optional<AttentionForm> measured_form(const gpu::Caps& caps, const AttentionParams& p) {
+  const std::string* chosen = p.tuning == nullptr ? nullptr : p.tuning->chosen(attention_case(p));
+  const std::optional<AttentionForm> form = chosen == nullptr ? std::nullopt : parse_attention_form(*chosen);
+  if (!form || can_attention(caps, p, *form)) return form;
+  const auto off = [&](const AttentionForm& f) { return std::abs(int64_t{f.splits} - int64_t{form->splits}); };
+  std::optional<AttentionForm> nearest;
+  for (const AttentionForm& f : attention_forms(caps, p)) {
+    AttentionForm same = f;
+    same.splits = form->splits;
+    if (same == *form && p.tuning->quarantined(to_string(f)) == nullptr && (!nearest || off(f) < off(*nearest))) nearest = f;
+  }
+  return nearest;
 }
 
 Status record_form(gpu::Recorder& recorder, const AttentionParams& p, const AttentionForm& form) {
@@ -108,6 +126,12 @@ gpu::BufferRange detail::sinks_of(const AttentionParams& p) {
   return p.sinks ? p.sinks.part(0, uint64_t{p.heads} * sizeof(float)) : gpu::BufferRange{};
 }
 
+uint32_t recorded_context(const gpu::Caps& caps, uint32_t positions) {
+  if (!caps.is_cpu()) return 0;
+  const uint32_t step = std::max(64u, std::bit_ceil(positions) / 16);
+  return ceil_div(std::max(positions, 1u), step) * step;
+}
+
 uint64_t attention_scratch_bytes(const gpu::Caps& caps, uint32_t bucket, uint32_t heads, uint32_t head_dim,
                                  uint32_t max_context) {
   uint64_t most = 0;  // parts of rows
@@ -147,12 +171,7 @@ Status attention_with(gpu::Recorder& recorder, const AttentionParams& p, const A
 Status attention(gpu::Recorder& recorder, const AttentionParams& p) {
   const gpu::Caps& caps = recorder.device().caps();
   LAHAR_TRY(check(p, caps));
-  if (p.tuning != nullptr) {
-    if (const std::string* chosen = p.tuning->chosen(attention_case(p))) {
-      const std::optional<AttentionForm> form = parse_attention_form(*chosen);
-      if (form && can_attention(caps, p, *form)) return record_form(recorder, p, *form);
-    }
-  }
+  if (const std::optional<AttentionForm> form = measured_form(caps, p)) return record_form(recorder, p, *form);
   return attention_with(recorder, p, default_form(caps, p));
 }
 

@@ -42,6 +42,11 @@ struct AttentionParams {
 // in StepState::runs.
 constexpr uint32_t kDecodeRows = 16;
 Status attention(gpu::Recorder& recorder, const AttentionParams& params);
+// The StepRef::context that a step is recorded for whose rows see at most so many positions. On a GPU 0, one program for all
+// contexts: its kernels find their share of the keys themselves, and workgroups without one cost nothing. A CPU driver
+// computes every part of the context that a program has, so that programs are recorded for contexts that grow by a sixteenth
+// or so.
+uint32_t recorded_context(const gpu::Caps& caps, uint32_t positions);
 // Enough for every bucket up to this one, every context up to this one and every form.
 uint64_t attention_scratch_bytes(const gpu::Caps& caps, uint32_t bucket, uint32_t heads, uint32_t head_dim,
                                  uint32_t max_context);

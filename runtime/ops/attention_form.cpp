@@ -34,8 +34,11 @@ std::optional<AttentionForm> parse_attention_form(std::string_view text) {
 std::string attention_case(const AttentionParams& p) {
   std::string text = std::string(to_string(p.kv.type)) + " " + std::to_string(p.heads) + "/" +
                      std::to_string(p.kv.kv_heads) + "x" + std::to_string(p.kv.head_dim) + ", bucket " +
-                     std::to_string(p.step.bucket) + ", context " +
-                     std::to_string(detail::power_of_two_at_least(detail::visible_keys(p)));
+                     std::to_string(p.step.bucket);
+  uint32_t context = detail::visible_keys(p);
+  if (p.step.bucket > kDecodeRows)
+    context = p.window == 0 || p.chunk == 0 ? p.window + p.chunk : std::min(p.window, p.chunk);
+  if (context > 0) text += ", context " + std::to_string(detail::power_of_two_at_least(context));
   if (p.kv.shares_values()) text += ", " + std::to_string(p.kv.shared_dim) + " are values";
   if (p.softcap > 0) text += ", softcap";
   if (p.precision == Precision::kF32) text += ", f32";

@@ -39,8 +39,9 @@ std::string to_string(const AttentionForm& form);
 // nullopt where the text is no form.
 std::optional<AttentionForm> parse_attention_form(std::string_view text);
 
-// What tells one measured case from another: "f16 32/8x128, bucket 1, context 4096, softcap". Needs the sizes alone;
-// contexts are told apart by the power of two above them.
+// What tells one measured case from another: "f16 32/8x128, bucket 1, context 4096, softcap". Needs the sizes alone.
+// Contexts are told apart by the power of two above them, where forms depend on them: those for more than kDecodeRows rows
+// do not, and of theirs a window or a chunk alone is named.
 std::string attention_case(const AttentionParams& params);
 
 // False where the device, the shape or the precision rules the form out. params has passed attention()'s checks.

@@ -3,6 +3,7 @@
 // Thread rule: const calls may come from several threads.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <string>
 #include <string_view>
@@ -19,8 +20,15 @@ class Tuning {
   // nullptr: not measured, the op takes its default. Never a form that is in quarantine.
   const std::string* chosen(std::string_view case_name) const {
     const auto found = chosen_.find(case_name);
-    return found == chosen_.end() || quarantined(found->second) != nullptr ? nullptr : &found->second;
+    const std::string* form = found == chosen_.end() || quarantined(found->second) != nullptr ? nullptr : &found->second;
+    if (on_asked_) on_asked_(case_name, form);
+    return form;
   }
+  // Called with every case that an op asks for, and what it is told.
+  void on_asked(std::function<void(std::string_view case_name, const std::string* form)> call) {
+    on_asked_ = std::move(call);
+  }
+
   // The reason; nullptr where the form may be used.
   const std::string* quarantined(std::string_view form) const {
     const auto found = quarantined_.find(form);
@@ -32,6 +40,7 @@ class Tuning {
 
  private:
   std::map<std::string, std::string, std::less<>> chosen_, quarantined_;
+  std::function<void(std::string_view, const std::string*)> on_asked_;
 };
 
 }  // namespace lahar::ops

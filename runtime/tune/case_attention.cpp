@@ -29,7 +29,8 @@ double tolerance_of(const ops::AttentionForm& form, ops::KvType type) {
 
 // Of the keys that a row at position `last` sees.
 uint32_t first_key(const AttentionShape& s, uint32_t last) {
-  return s.window != 0 && last + 1 > s.window ? last + 1 - s.window : 0;
+  const uint32_t first = s.window != 0 && last + 1 > s.window ? last + 1 - s.window : 0;
+  return s.chunk != 0 ? std::max(first, last - last % s.chunk) : first;
 }
 
 // Softmax over keys that repeat: how often each occurs among those that the row sees is all that counts.
@@ -60,29 +61,28 @@ void attend(const AttentionShape& s, const SampleCache& cache, std::span<const f
 
 }  // namespace
 
-Result<Case> make_attention_case(gpu::Device& device, const AttentionShape& shape, uint32_t bucket, uint32_t context,
-                                 uint64_t ring_bytes) {
-  context = std::max(context, bucket);
+Result<Case> make_attention_case(gpu::Device& device, const AttentionShape& shape, AttentionStep step, uint64_t ring_bytes) {
+  const uint32_t bucket = step.bucket, tokens = std::max(step.tokens, bucket), context = std::max(step.context, tokens);
   const uint32_t q_width = shape.heads * shape.cache.head_dim;
   const uint32_t width = shape.cache.shared_dim > 0 ? shape.heads * shape.cache.shared_dim : q_width;
-  const uint64_t pages = (context + params::kPageTokens - 1) / params::kPageTokens;
+  const uint64_t pages = (tokens + params::kPageTokens - 1) / params::kPageTokens;
   const uint64_t bytes = pages * ops::kv_layer_bytes(shape.cache.type, shape.cache.kv_heads, shape.cache.head_dim).end;
   const uint64_t most = std::min({ring_bytes, device.caps().max_buffer, device.caps().max_allocation});
   const auto copies = static_cast<uint32_t>(std::clamp<uint64_t>(most / bytes, 1, kMostCopies));
-  LAHAR_ASSIGN(SampleCache cache, SampleCache::create(device, shape.cache, context, copies));
+  LAHAR_ASSIGN(SampleCache cache, SampleCache::create(device, shape.cache, tokens, context, copies));
   LAHAR_ASSIGN(SampleRows q, SampleRows::create(device, bucket, q_width));
   const auto shared = std::make_shared<AttentionCase>(AttentionCase{std::move(cache), std::move(q), {}, {}, {}, {}});
   LAHAR_ASSIGN(shared->out, device.create_buffer(uint64_t{bucket} * width * 4, gpu::Memory::kDevice, "sample out"));
   LAHAR_ASSIGN(shared->scratch, device.create_buffer(ops::attention_scratch_bytes(device.caps(), bucket, shape.heads,
                                                                                   shape.cache.head_dim, context),
                                                      gpu::Memory::kDevice, "sample scratch"));
-  LAHAR_ASSIGN(shared->step, TimedStep::create(device, bucket, context - bucket));
+  LAHAR_ASSIGN(shared->step, TimedStep::create(device, bucket, tokens - bucket));
   ops::AttentionParams& p = shared->params;
   p.q = {shared->q.buffer(), q_width}, p.out = {shared->out, width};
   p.heads = shape.heads;
   p.kv = shared->cache.copy(0);
   p.scale = 2 / std::sqrt(static_cast<float>(shape.cache.head_dim));
-  p.softcap = shape.softcap, p.window = shape.window;
+  p.softcap = shape.softcap, p.window = shape.window, p.chunk = shape.chunk;
   p.scratch = shared->scratch;
   p.max_context = context;
   p.step = shared->step.ref();
@@ -93,15 +93,15 @@ Result<Case> make_attention_case(gpu::Device& device, const AttentionShape& shap
   c.name = ops::attention_case(p);
   c.label = "attention " + c.name;
   c.copies = copies;
-  const double read = context - first_key(shape, context - bucket);  // tokens
-  c.bytes = static_cast<double>(bytes) * read / context / (shape.cache.shared_dim > 0 ? 2 : 1);
+  const double read = tokens - first_key(shape, tokens - bucket);
+  c.bytes = static_cast<double>(bytes) * read / tokens / (shape.cache.shared_dim > 0 ? 2 : 1);
   double keys = 0;
-  for (uint32_t last = context - bucket; last < context; ++last) keys += last + 1 - first_key(shape, last);
+  for (uint32_t last = tokens - bucket; last < tokens; ++last) keys += last + 1 - first_key(shape, last);
   c.flops = 2.0 * (q_width + width) * keys;
   c.y = shared->out, c.rows = bucket, c.stride = width;
   c.expected = {width, bucket, std::vector<double>(size_t{bucket} * width)};
   for (uint32_t t = 0; t < bucket; ++t)
-    attend(shape, shared->cache, shared->q.row(t), context - bucket + t, p.scale,
+    attend(shape, shared->cache, shared->q.row(t), tokens - bucket + t, p.scale,
            std::span(c.expected.values).subspan(size_t{t} * width, width));
   c.held = {shared};
   std::vector<ops::AttentionForm> forms = ops::attention_forms(device.caps(), p);

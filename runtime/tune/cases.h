@@ -56,9 +56,15 @@ struct AttentionShape {
   CacheShape cache;
   uint32_t heads = 0;
   float softcap = 0;
-  uint32_t window = 0;
+  uint32_t window = 0, chunk = 0;
   ops::Precision precision = ops::Precision::kDefault;
   bool operator==(const AttentionShape&) const = default;
+};
+// A step of attention: `bucket` rows, the last ones of a sequence that has `tokens` tokens by then, in a program that is
+// recorded for `context` tokens.
+struct AttentionStep {
+  uint32_t bucket = 1, context = 0, tokens = 0;
+  bool operator==(const AttentionStep&) const = default;
 };
 // The experts of a layer, without biases.
 struct ExpertsShape {
@@ -72,9 +78,8 @@ struct ExpertsShape {
 // `matrix` is of shape.matrix; shared by the cases of one shape. Errors: those of creating buffers.
 Result<Case> make_matmul_case(gpu::Device& device, std::shared_ptr<const SampleMatrix> matrix, const MatmulShape& shape,
                               uint32_t bucket);
-// `bucket` rows at the end of `context` tokens. At most ring_bytes of caches.
-Result<Case> make_attention_case(gpu::Device& device, const AttentionShape& shape, uint32_t bucket, uint32_t context,
-                                 uint64_t ring_bytes);
+// At most about ring_bytes of caches. A step with fewer tokens than rows, or a smaller context than tokens, has as many.
+Result<Case> make_attention_case(gpu::Device& device, const AttentionShape& shape, AttentionStep step, uint64_t ring_bytes);
 // `bucket` rows, each to experts of its own as far as there are so many; at most about ring_bytes of weights.
 Result<Case> make_experts_case(gpu::Device& device, const ExpertsShape& shape, uint32_t bucket, uint64_t ring_bytes);
 

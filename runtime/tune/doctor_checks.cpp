@@ -62,7 +62,7 @@ class Checks {
           if (stopped() || (type == 0) != first || (!first && dim == 64) || (!options_.all_forms && dim == 128 && first))
             continue;
           const AttentionShape shape{.cache = {static_cast<ops::KvType>(type), 2, dim}, .heads = 6};
-          LAHAR_ASSIGN(Case c, make_attention_case(device_, shape, bucket, kContext, kOneCopy));
+          LAHAR_ASSIGN(Case c, make_attention_case(device_, shape, {bucket, kContext, kContext}, kOneCopy));
           if (!options_.all_forms || !first) keep_first_of_each_path(c);
           LAHAR_TRY(check("attention", c));
         }
@@ -74,7 +74,7 @@ class Checks {
     for (const uint32_t bucket : {1u, 37u}) {
       if (stopped()) break;
       const AttentionShape shape{.cache = {ops::KvType::kF16, 1, 160, 128}, .heads = 6};
-      LAHAR_ASSIGN(Case c, make_attention_case(device_, shape, bucket, kContext, kOneCopy));
+      LAHAR_ASSIGN(Case c, make_attention_case(device_, shape, {bucket, kContext, kContext}, kOneCopy));
       keep_first_of_each_path(c);
       LAHAR_TRY(check("latent attention", c));
     }

@@ -28,14 +28,16 @@ float lossless(ops::KvType type, uint32_t dim, uint32_t random) {
 
 }  // namespace
 
-Result<SampleCache> SampleCache::create(gpu::Device& device, const CacheShape& shape, uint32_t tokens, uint32_t copies) {
+Result<SampleCache> SampleCache::create(gpu::Device& device, const CacheShape& shape, uint32_t tokens, uint32_t context,
+                                        uint32_t copies) {
   if (shape.shared_dim > 0 && ops::kv_layer_bytes(shape.type, 1, shape.head_dim).scale_offset !=
                                   ops::kv_layer_bytes(shape.type, 1, shape.head_dim).end)
     return Error{ErrorCode::kUnsupported, "sample keys that are values too have no scales"};
   SampleCache cache;
   cache.shape_ = shape;
   cache.copies_ = copies;
-  cache.pages_ = (tokens + params::kPageTokens - 1) / params::kPageTokens;
+  cache.pages_ = ops::ceil_div(tokens, params::kPageTokens);
+  cache.pages_per_slot_ = ops::ceil_div(std::max(context, tokens), params::kPageTokens);
   cache.layer_bytes_ = ops::kv_layer_bytes(shape.type, shape.kv_heads, shape.head_dim).end;
   std::mt19937 random(1);
   cache.values_.resize(size_t{kPeriod} * 2 * shape.kv_heads * shape.head_dim);
@@ -48,12 +50,12 @@ Result<SampleCache> SampleCache::create(gpu::Device& device, const CacheShape& s
   };
   LAHAR_ASSIGN(cache.segment_, make(cache.layer_bytes_ * copies * cache.pages_, "sample cache"));
   LAHAR_ASSIGN(cache.segment_table_, make(sizeof(uint64_t), "sample segments"));
-  LAHAR_ASSIGN(cache.page_table_, make(uint64_t{cache.pages_} * sizeof(uint32_t), "sample pages"));
+  LAHAR_ASSIGN(cache.page_table_, make(uint64_t{cache.pages_per_slot_} * sizeof(uint32_t), "sample pages"));
   cache.segments_ = {*cache.segment_};
   const uint64_t base = cache.segment_->address();
   LAHAR_TRY(gpu::upload(device, std::as_bytes(std::span(&base, 1)), *cache.segment_table_));
-  std::vector<uint32_t> pages(cache.pages_);  // last page first
-  std::iota(pages.rbegin(), pages.rend(), 0u);
+  std::vector<uint32_t> pages(cache.pages_per_slot_);  // last page first
+  std::iota(pages.rend() - cache.pages_, pages.rend(), 0u);
   LAHAR_TRY(gpu::upload(device, std::as_bytes(std::span(pages)), *cache.page_table_));
   LAHAR_TRY(cache.write(device, tokens));
   return cache;
@@ -73,7 +75,7 @@ ops::KvRef SampleCache::apart(uint32_t i) const {
   ref.page_table = *page_table_;
   ref.address = {.segments = segment_table_->address(),
                  .pages = page_table_->address(),
-                 .pages_per_slot = pages_,
+                 .pages_per_slot = pages_per_slot_,
                  .pages_per_segment = pages_,
                  .n_pages = pages_,
                  .page_bytes = static_cast<uint32_t>(layer_bytes_ * copies_),

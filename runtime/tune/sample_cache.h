@@ -20,9 +20,10 @@ class SampleCache {
  public:
   static constexpr uint32_t kPeriod = 37;  // tokens
 
-  // `copies` caches of `tokens` tokens of one sequence, as the layers of one pool. Errors: kLimit, kOutOfMemory,
-  // kDeviceLost.
-  static Result<SampleCache> create(gpu::Device& device, const CacheShape& shape, uint32_t tokens, uint32_t copies);
+  // `copies` caches of `tokens` tokens of one sequence that may have `context`, as the layers of one pool; pages behind the
+  // tokens are the first one again. Errors: kLimit, kOutOfMemory, kDeviceLost.
+  static Result<SampleCache> create(gpu::Device& device, const CacheShape& shape, uint32_t tokens, uint32_t context,
+                                    uint32_t copies);
 
   uint32_t copies() const { return copies_; }
   ops::KvRef copy(uint32_t i) const;
@@ -40,7 +41,7 @@ class SampleCache {
   ops::KvRef apart(uint32_t i) const;  // as if the values had a place of their own, which they have here in any case
 
   CacheShape shape_;
-  uint32_t copies_ = 0, pages_ = 0;
+  uint32_t copies_ = 0, pages_ = 0, pages_per_slot_ = 0;
   uint64_t layer_bytes_ = 0;
   std::vector<float> values_;  // [kPeriod][K heads, then V heads][head_dim]
   std::unique_ptr<gpu::Buffer> segment_, segment_table_, page_table_;

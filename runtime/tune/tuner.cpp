@@ -4,7 +4,6 @@
 #include <chrono>
 #include <optional>
 
-#include "quant/layout.h"
 #include "tune/timed.h"
 
 namespace lahar::tune {
@@ -56,13 +55,6 @@ Status run_off(gpu::Device& device, const Case& c, Contender& best, Contender& u
 }
 
 }  // namespace
-
-size_t TunePlan::cases() const {
-  size_t n = attentions.size();
-  for (const Matmul& m : matmuls) n += m.buckets.size();
-  for (const Experts& e : experts) n += e.buckets.size();
-  return n;
-}
 
 Result<TunedCase> tune_case(gpu::Device& device, const Case& c, Database& database, const TuneOptions& options) {
   TunedCase tuned{.name = c.name, .label = c.label, .default_form = {}, .form = {}, .note = {}};
@@ -143,7 +135,7 @@ Status tune_all(gpu::Device& device, const TunePlan& plan, Database& database, c
         LAHAR_TRY(tune(make_matmul_case(device, shared, m.shape, m.buckets[i])));
     }
     for (const TunePlan::Attention& a : plan.attentions)
-      if (!stop) LAHAR_TRY(tune(make_attention_case(device, a.shape, a.bucket, a.context, options.cold_bytes)));
+      if (!stop) LAHAR_TRY(tune(make_attention_case(device, a.shape, a.step, options.cold_bytes)));
     for (const TunePlan::Experts& e : plan.experts)
       for (size_t i = 0; i < e.buckets.size() && !stop; ++i)
         LAHAR_TRY(tune(make_experts_case(device, e.shape, e.buckets[i], options.cold_bytes)));
@@ -152,36 +144,6 @@ Status tune_all(gpu::Device& device, const TunePlan& plan, Database& database, c
   const Status status = run();
   database.end_trials();
   return status;
-}
-
-TunePlan standard_plan(const gpu::Caps& caps) {
-  using enum quant::WeightFormat;
-  const bool cpu = caps.is_cpu();
-  const uint32_t hidden = cpu ? 576 : 4096, heads = cpu ? 9 : 32, kv_heads = cpu ? 3 : 8, dim = cpu ? 64 : 128;
-  const uint32_t ffn = cpu ? 1536 : 14336;
-  const std::vector<uint32_t> buckets = {1, 2, 4, 8, 16, 64, 512};
-  TunePlan plan;
-  for (const quant::WeightFormat format : {kF16, kQ8_0, kQ4_0, kQ4_K, kQ6_K}) {
-    if (hidden % quant::traits(format).block_values != 0) continue;
-    const auto add = [&](uint32_t rows, uint32_t cols, ops::Activation glu) {
-      plan.matmuls.push_back({{.matrix = {format, rows, cols, 0}, .glu = glu}, buckets});
-    };
-    add((heads + 2 * kv_heads) * dim, hidden, ops::Activation::kNone);
-    add(hidden, hidden, ops::Activation::kNone);
-    add(2 * ffn, hidden, ops::Activation::kSilu);
-    add(hidden, ffn, ops::Activation::kNone);
-  }
-  const AttentionShape attention{.cache = {ops::KvType::kF16, kv_heads, dim}, .heads = heads};
-  for (const uint32_t bucket : {1u, 4u, 16u})
-    for (const uint32_t context : {1024u, 4096u}) plan.attentions.push_back({attention, bucket, context});
-  for (const uint32_t bucket : {64u, 512u}) plan.attentions.push_back({attention, bucket, cpu ? 512u : 1024u});
-  const uint32_t expert_hidden = cpu ? 512 : 2048, expert_width = cpu ? 256 : 768;
-  plan.experts.push_back({{.gate_up = {kQ4_0, 2 * expert_width, expert_hidden, 0},
-                           .down = {kQ4_0, expert_hidden, expert_width, 0},
-                           .experts = cpu ? 32u : 128u,
-                           .chosen = cpu ? 4u : 8u},
-                          buckets});
-  return plan;
 }
 
 }  // namespace lahar::tune

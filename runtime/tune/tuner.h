@@ -12,6 +12,7 @@
 
 #include "tune/cases.h"
 #include "tune/database.h"
+#include "tune/plan.h"
 
 namespace lahar::tune {
 
@@ -57,33 +58,11 @@ struct TunedCase {
 // Puts the choice into the database (unsaved). Errors: those of check_case().
 Result<TunedCase> tune_case(gpu::Device& device, const Case& c, Database& database, const TuneOptions& options);
 
-// The shapes that matter to somebody.
-struct TunePlan {
-  struct Matmul {
-    MatmulShape shape;
-    std::vector<uint32_t> buckets;
-  };
-  struct Attention {
-    AttentionShape shape;
-    uint32_t bucket = 1, context = 0;
-  };
-  struct Experts {
-    ExpertsShape shape;
-    std::vector<uint32_t> buckets;
-  };
-  std::vector<Matmul> matmuls;
-  std::vector<Attention> attentions;
-  std::vector<Experts> experts;
-  size_t cases() const;
-};
 // Called after each case; false stops.
 using OnTuned = std::function<bool(size_t done, size_t all, const TunedCase& tuned)>;
 // Tunes all of it; the database is saved after each case. What was done counts, also when it stops early (time, a request)
 // or fails. Errors: kLimit (another tuner is at work), kUnsupported (see prove_device), those of tune_case().
 Status tune_all(gpu::Device& device, const TunePlan& plan, Database& database, const TuneOptions& options,
                 const OnTuned& on_tuned);
-
-// Without a model: the shapes of an 8 B one on a GPU, of a 135 M one on a CPU.
-TunePlan standard_plan(const gpu::Caps& caps);
 
 }  // namespace lahar::tune

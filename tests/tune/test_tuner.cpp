@@ -94,14 +94,14 @@ TEST_F(TunerTest, AttentionIsRightInEveryKindOfCache) {
   // The form that a CPU's compiler is quickest with.
   for (uint32_t type = 0; type < static_cast<uint32_t>(ops::KvType::kCount); ++type) {
     const tune::AttentionShape shape{.cache = {static_cast<ops::KvType>(type), 1, 32}, .heads = 2};
-    auto c = tune::make_attention_case(device(), shape, 1, 100, 1 << 16);
+    auto c = tune::make_attention_case(device(), shape, {1, 100, 100}, 1 << 16);
     ASSERT_TRUE(c.ok()) << why(c);
     std::erase_if(c->candidates, [](const tune::Candidate& k) { return k.path != "decode"; });
     keep_first(*c, 1);
     expect_all_right(*c);
   }
   tune::AttentionShape window{.cache = {ops::KvType::kF16, 1, 32}, .heads = 2, .softcap = 5, .window = 21};
-  auto prompt = tune::make_attention_case(device(), window, 40, 90, 1);
+  auto prompt = tune::make_attention_case(device(), window, {40, 90, 90}, 1);
   ASSERT_TRUE(prompt.ok()) << why(prompt);
   std::erase_if(prompt->candidates, [](const tune::Candidate& k) { return k.path != "lanes" && k.path != "tile"; });
   keep_first(*prompt, 1);
@@ -110,13 +110,13 @@ TEST_F(TunerTest, AttentionIsRightInEveryKindOfCache) {
 
 TEST_F(TunerTest, LatentAttentionIsRight) {
   const tune::AttentionShape shape{.cache = {ops::KvType::kF16, 1, 48, 32}, .heads = 3};
-  auto c = tune::make_attention_case(device(), shape, 2, 70, 1 << 16);
+  auto c = tune::make_attention_case(device(), shape, {2, 70, 70}, 1 << 16);
   ASSERT_TRUE(c.ok()) << why(c);
   keep_first(*c, 1);
   expect_all_right(*c);
   tune::AttentionShape scaled = shape;
   scaled.cache.type = ops::KvType::kI8;
-  EXPECT_FALSE(tune::make_attention_case(device(), scaled, 2, 70, 1).ok());
+  EXPECT_FALSE(tune::make_attention_case(device(), scaled, {2, 70, 70}, 1).ok());
 }
 
 // One form of each path: two dispatches for a few rows, products of sorted rows for many.
@@ -287,7 +287,7 @@ TEST_F(TunerTest, MatmulTakesTheChosenFormAndSkipsQuarantinedOnes) {
 
 TEST_F(TunerTest, AttentionTakesTheChosenForm) {
   const tune::AttentionShape shape{.cache = {ops::KvType::kF16, 2, 64}, .heads = 4};
-  auto cache = tune::SampleCache::create(device(), shape.cache, 64, 1);
+  auto cache = tune::SampleCache::create(device(), shape.cache, 64, 64, 1);
   ASSERT_TRUE(cache.ok()) << why(cache);
   const gpu::Buffer q = make_buffer(device(), 256 * 4), out = make_buffer(device(), 256 * 4);
   const gpu::Buffer scratch = make_buffer(device(), ops::attention_scratch_bytes(device().caps(), 1, 4, 64, 64));
@@ -300,6 +300,42 @@ TEST_F(TunerTest, AttentionTakesTheChosenForm) {
   EXPECT_NE(kernel_of(device(), record), "attention_prefill_tile");
   tuning.choose(ops::attention_case(p), "tile");
   EXPECT_EQ(kernel_of(device(), record), "attention_prefill_tile");
+}
+
+// A form's split belongs to one context; the rest of it is what was chosen.
+TEST_F(TunerTest, AChoiceHoldsForContextsOfAboutItsLength) {
+  auto cache = tune::SampleCache::create(device(), {ops::KvType::kF16, 2, 64}, 16, 1000, 1);
+  ASSERT_TRUE(cache.ok()) << why(cache);
+  const gpu::Buffer q = make_buffer(device(), 256 * 4), out = make_buffer(device(), 256 * 4);
+  const gpu::Buffer scratch = make_buffer(device(), ops::attention_scratch_bytes(device().caps(), 1, 4, 64, 1000));
+  const auto step = tune::TimedStep::create(device(), 1, 15);
+  ASSERT_TRUE(step.ok()) << why(step);
+  ops::Tuning tuning;
+  ops::AttentionParams longer{.q = {q, 256}, .out = {out, 256}, .heads = 4, .kv = cache->copy(0), .scratch = scratch};
+  longer.max_context = 1000, longer.step = step->ref(), longer.tuning = &tuning, longer.label = "attention";
+  ops::AttentionParams shorter = longer;
+  shorter.max_context = 520;
+  ASSERT_EQ(ops::attention_case(shorter), ops::attention_case(longer));
+  size_t tried = 0;
+  for (const ops::AttentionForm& form : ops::attention_forms(device().caps(), longer)) {
+    if (ops::can_attention(device().caps(), shorter, form)) continue;
+    ++tried;
+    tuning.choose(ops::attention_case(longer), to_string(form));
+    gpu::Recorder recorder(device());
+    const Status recorded = ops::attention(recorder, shorter);
+    ASSERT_TRUE(recorded.ok()) << why(recorded);
+    gpu::Recorder expected(device());
+    for (ops::AttentionForm same : ops::attention_forms(device().caps(), shorter)) {
+      const ops::AttentionForm listed = same;
+      same.splits = form.splits;
+      if (same != form) continue;
+      ASSERT_TRUE(ops::attention_with(expected, shorter, listed).ok());
+      break;
+    }
+    ASSERT_FALSE(expected.nodes().empty()) << to_string(form);
+    EXPECT_EQ(recorder.nodes().front().kernel, expected.nodes().front().kernel) << to_string(form);
+  }
+  if (tried == 0) GTEST_SKIP() << "needs a device whose forms split these two contexts differently";
 }
 
 }  // namespace
