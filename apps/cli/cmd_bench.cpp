@@ -151,7 +151,7 @@ void add_bench(CLI::App& program, Action& chosen) {
   auto options = std::make_shared<BenchOptions>();
   CLI::App* command = add_command(program, "bench", "Measure speed: tokens, kernels, one step's trace, the host's part",
                                   chosen, run, options);
-  add_model_options(*command, options->model);
+  add_model_options(*command, options->model, "the built-in model; with --ops, shapes of common models");
   const auto numbers = [&](const char* name, std::vector<uint32_t>& values, const char* help) {
     return command->add_option(name, values, help)->delimiter(',')->allow_extra_args(false)->capture_default_str();
   };

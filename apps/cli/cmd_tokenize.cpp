@@ -70,14 +70,14 @@ Status run_detokenize(const Detokenize& state) {
 void add_tokenize(CLI::App& program, Action& chosen) {
   auto tokenize = std::make_shared<Tokenize>();
   CLI::App* command = add_command(program, "tokenize", "Token ids of the text on stdin", chosen, run_tokenize, tokenize);
-  add_model_path(*command, tokenize->model, true);
+  add_model_path(*command, tokenize->model, "");
   command->add_flag("--ids", tokenize->ids, "Numbers alone, separated by spaces");
   command->add_flag("--no-bos", tokenize->no_bos, "No beginning-of-sequence token in front");
   command->add_flag("--special", tokenize->special, "Special tokens that the text spells become tokens");
 
   auto detokenize = std::make_shared<Detokenize>();
   command = add_command(program, "detokenize", "Text of token ids", chosen, run_detokenize, detokenize);
-  add_model_path(*command, detokenize->model, true);
+  add_model_path(*command, detokenize->model, "");
   command->add_option("IDS", detokenize->ids, "Token ids, separated by commas or spaces")->required();
 }
 

@@ -162,7 +162,8 @@ void add_tune(CLI::App& program, Action& chosen) {
       "Measure which form of each kernel is the fastest here, for steps of a model's shapes or of common ones, and remember "
       "it for engines of the same --context, --kv and --precision",
       chosen, run, state);
-  add_model_options(*command, state->model);
+  add_model_path(*command, state->model.model, "shapes of common models");
+  add_engine_options(*command, state->model);
   command->add_option("--limit", state->limit, "Stop after so many seconds, with what there is")->check(CLI::PositiveNumber);
   command->add_flag("--forget", state->forget, "Forget earlier choices and quarantines first");
   command->add_flag("--dry-run", state->dry_run, "Show what would be measured");

@@ -15,16 +15,13 @@ RopeScaling chosen_scaling(std::string_view name) {
 
 }  // namespace
 
-void add_model_path(CLI::App& command, std::string& path, bool required) {
-  command
-      .add_option(
-          "MODEL", path,
-          required ? "GGUF file or Hugging Face folder" : "GGUF file or Hugging Face folder (default: the built-in model)")
-      ->required(required);
+void add_model_path(CLI::App& command, std::string& path, std::string_view otherwise) {
+  std::string help = "GGUF file or Hugging Face folder";
+  if (!otherwise.empty()) help += " (default: " + std::string(otherwise) + ")";
+  command.add_option("MODEL", path, help)->required(otherwise.empty());
 }
 
-void add_model_options(CLI::App& command, ModelOptions& options) {
-  add_model_path(command, options.model, false);
+void add_engine_options(CLI::App& command, ModelOptions& options) {
   command.add_option("--device", options.device, "Device: its number, UUID or a part of its name (see lahar devices)");
   command.add_option("-c,--context", options.context, "Context in tokens (default: the model's, at most 8192)");
   command.add_option("--chunk", options.chunk, "Prompt tokens computed in one step (default 512)")
@@ -35,6 +32,22 @@ void add_model_options(CLI::App& command, ModelOptions& options) {
       ->check(CLI::IsMember({"default", "f32"}));
   command.add_option("--kv", options.kv, "What the KV cache holds (default f16; with --precision f32, f32)")
       ->check(CLI::IsMember({"f16", "bf16", "f32", "int8", "fp8", "int4"}));
+  const CLI::AsSizeValue size(false);
+  command
+      .add_option("--gpu-memory", options.gpu_memory,
+                  "Device memory to use at most (6G, 800M); weights beyond it are read from the host's memory")
+      ->transform(size);
+  command
+      .add_option("--moe-cache", options.moe_cache,
+                  "Keep experts in the host's memory, with copies of those in use in so much device memory (default: only "
+                  "where they do not fit, in what is left)")
+      ->transform(size);
+  command.add_flag("-v,--verbose", options.verbose, "Say what is being done");
+}
+
+void add_model_options(CLI::App& command, ModelOptions& options, std::string_view otherwise) {
+  add_model_path(command, options.model, otherwise);
+  add_engine_options(command, options);
   command
       .add_option(
           "--rope-scaling", options.rope_scaling,
@@ -50,19 +63,8 @@ void add_model_options(CLI::App& command, ModelOptions& options) {
       .add_option("--yarn-orig-ctx", options.yarn_orig_ctx,
                   "Tokens of the sequences that the model was trained on (default: what its file says)")
       ->check(CLI::Range(1u, UINT32_MAX));
-  const CLI::AsSizeValue size(false);
-  command
-      .add_option("--gpu-memory", options.gpu_memory,
-                  "Device memory to use at most (6G, 800M); weights beyond it are read from the host's memory")
-      ->transform(size);
-  command
-      .add_option("--moe-cache", options.moe_cache,
-                  "Keep experts in the host's memory, with copies of those in use in so much device memory (default: only "
-                  "where they do not fit, in what is left)")
-      ->transform(size);
   command.add_flag("--no-tuning", options.no_tuning,
                    "Kernels take their default forms, whatever was measured (see lahar tune)");
-  command.add_flag("-v,--verbose", options.verbose, "Say what is being done");
 }
 
 void add_streaming_option(CLI::App& command, ModelOptions& options) {

@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "engine/open.h"
 #include "engine/sampling_params.h"
@@ -26,10 +27,15 @@ struct ModelOptions {
   bool verbose = false;
 };
 
-// A model, and the device to run it on.
-void add_model_options(CLI::App& command, ModelOptions& options);
-// The model's path alone. `required`: there is no built-in default.
-void add_model_path(CLI::App& command, std::string& path, bool required);
+// What a command takes where no model is named.
+constexpr std::string_view kBuiltInModel = "the built-in model";
+
+// The model's path alone. `otherwise`: what is taken without one; empty: it must be there.
+void add_model_path(CLI::App& command, std::string& path, std::string_view otherwise);
+// What an engine is opened with: the device, sizes, formats and memory.
+void add_engine_options(CLI::App& command, ModelOptions& options);
+// All of it, for commands that run a model.
+void add_model_options(CLI::App& command, ModelOptions& options, std::string_view otherwise = kBuiltInModel);
 void add_streaming_option(CLI::App& command, ModelOptions& options);
 Result<OpenOptions> open_options(const ModelOptions& options);
 
