@@ -47,7 +47,8 @@ std::vector<uint32_t> rows_of(const BenchOptions& options) {
 }
 
 // The plan's shapes with the rows and contexts that the options name: one row at the end of each context, and prompts.
-void set_sizes(tune::TunePlan& plan, const BenchOptions& options, ops::KvType kv) {
+// `capacity`: of the programs that steps run in, in tokens; 0 where they are recorded for the context that is in use.
+void set_sizes(tune::TunePlan& plan, const BenchOptions& options, ops::KvType kv, uint32_t capacity) {
   for (tune::TunePlan::Matmul& m : plan.matmuls)
     m.buckets = m.shape.gathered ? without_repeats(options.batches) : rows_of(options);
   for (tune::TunePlan::Experts& e : plan.experts) e.buckets = rows_of(options);
@@ -60,9 +61,9 @@ void set_sizes(tune::TunePlan& plan, const BenchOptions& options, ops::KvType kv
   if (contexts.empty()) contexts = {4096};
   plan.attentions.clear();
   for (const tune::AttentionShape& shape : shapes) {
-    for (const uint32_t context : contexts) plan.attentions.push_back({shape, 1, context});
+    for (const uint32_t n : contexts) plan.attentions.push_back({shape, {1, std::max(n, capacity), n}});
     for (const uint32_t n : without_repeats(options.prompts))
-      if (n > 1) plan.attentions.push_back({shape, n, n});
+      if (n > 1) plan.attentions.push_back({shape, {n, std::max(n, capacity), n}});
   }
 }
 
@@ -72,18 +73,20 @@ Result<Subject> subject_of(const BenchOptions& options) {
   if (options.model.model.empty()) {
     LAHAR_ASSIGN(subject.device, open_device(options.model.device, stderr_log(options.model.verbose)));
     if (open.use_tuning && tune::tuning_wanted()) subject.tuning = tune::Database::open(*subject.device).tuning();
-    subject.plan = tune::standard_plan(subject.device->caps());
+    const tune::StepSizes usual{.rows = EngineOptions::kDefaultChunk, .context = EngineOptions::kDefaultContext};
+    subject.plan = tune::standard_plan(subject.device->caps(), usual);
     subject.hidden = subject.plan.matmuls.front().shape.matrix.cols;
-    set_sizes(subject.plan, options, open.engine.kv.value_or(ops::KvType::kF16));
+    set_sizes(subject.plan, options, open.engine.kv.value_or(ops::KvType::kF16),
+              subject.device->caps().is_cpu() ? 0 : usual.context);
     return subject;
   }
   LAHAR_ASSIGN(const Session session, Session::open(options.model, false));
   const ops::KvType kv = session.engine->kv().layout().type;
   subject.device = session.device;
   subject.tuning = session.engine->tuning();
-  subject.plan = tune_plan(session.engine->model(), {.kv = kv, .precision = open.engine.precision});
+  subject.plan = tune_plan(*session.engine);
   subject.hidden = session.engine->spec().hidden;
-  set_sizes(subject.plan, options, kv);
+  set_sizes(subject.plan, options, kv, subject.device->caps().is_cpu() ? 0 : session.engine->context());
   return subject;
 }
 
@@ -148,10 +151,10 @@ Status OpsBench::matmuls(const std::function<void(const Line&)>& show) const {
 Result<Line> OpsBench::attention(const tune::TunePlan::Attention& a) const {
   const tune::AttentionShape& s = a.shape;
   const std::string shape = std::to_string(s.heads) + "/" + std::to_string(s.cache.kv_heads) + "x" +
-                            std::to_string(s.cache.head_dim) + ", context " + std::to_string(a.context);
+                            std::to_string(s.cache.head_dim) + ", context " + std::to_string(a.step.tokens);
   const std::string window = s.window > 0 ? ", window " + std::to_string(s.window) : "";
   return measured({"attention " + std::string(ops::to_string(s.cache.type)), shape + window},
-                  tune::make_attention_case(device(), s, a.bucket, a.context, cold_bytes()));
+                  tune::make_attention_case(device(), s, a.step, cold_bytes()));
 }
 
 Result<Line> OpsBench::experts(const tune::ExpertsShape& shape, uint32_t rows) const {
@@ -166,7 +169,7 @@ Result<Line> OpsBench::rope(const tune::AttentionShape& shape, uint32_t rows) co
   const tune::CacheShape& cache = shape.cache;
   const uint32_t q_width = shape.heads * cache.head_dim, kv_width = cache.kv_heads * cache.head_dim;
   const uint32_t wide = q_width + 2 * kv_width;
-  LAHAR_ASSIGN(const tune::SampleCache kv, tune::SampleCache::create(device(), cache, rows, 1));
+  LAHAR_ASSIGN(const tune::SampleCache kv, tune::SampleCache::create(device(), cache, rows, rows, 1));
   LAHAR_ASSIGN(const tune::SampleRows qkv, tune::SampleRows::create(device(), rows, wide));
   LAHAR_ASSIGN(const gpu::Buffer q, buffer(rows, q_width, "q"));
   LAHAR_ASSIGN(const tune::SampleRows frequencies, tune::SampleRows::create(device(), 1, cache.head_dim));
