@@ -43,9 +43,8 @@ struct MatmulParams {
   bool logit_rows = false;
   Precision precision = Precision::kDefault;
   // For forms that take x in another type (integer dot products, matrix units): matmul_scratch_bytes() on a base of 16
-  // bytes, free for this op alone; or x in int8 already, from the kernel that made it. Without both such forms cannot run.
+  // bytes, free for this op alone. Without it such forms cannot run.
   gpu::BufferRange x_scratch;
-  Int8Rows x_int8;
   const Tuning* tuning = nullptr;
   std::string_view label;
   // Inside of ops::moe() alone: rows of x and y are grouped by expert, each with a matrix of its own; w has no planes then.

@@ -196,9 +196,7 @@ Status record_unfused(gpu::Recorder& recorder, const MatmulParams& p, const quan
 
 bool can_convert(const MatmulParams& p, RowsKind kind) {
   const uint64_t bytes = uint64_t{p.step.bucket} * converted_row_bytes(kind, p.w->cols);
-  const auto fits = [&](const gpu::BufferRange& r) { return r && r.size >= bytes && r.address() % 16 == 0; };
-  if (kind == RowsKind::kInt8 && !p.logit_rows && fits(p.x_int8.range)) return true;
-  if (!fits(p.x_scratch)) return false;
+  if (!p.x_scratch || p.x_scratch.size < bytes || p.x_scratch.address() % 16 != 0) return false;
   const gpu::BufferRange scratch = p.x_scratch.part(0, bytes);
   return !overlaps(scratch, p.x.range) && !overlaps(scratch, p.y.range) && !overlaps(scratch, p.residual.range) &&
          !overlaps(scratch, p.glu_scratch.range);
@@ -207,8 +205,6 @@ bool can_convert(const MatmulParams& p, RowsKind kind) {
 Result<ConvertedX> converted_x(gpu::Recorder& recorder, const MatmulParams& p, RowsKind kind) {
   const uint32_t row_bytes = converted_row_bytes(kind, p.w->cols);
   const uint64_t bytes = uint64_t{p.step.bucket} * row_bytes;
-  if (kind == RowsKind::kInt8 && !p.logit_rows && p.x_int8.range)
-    return ConvertedX{p.x_int8.range.part(0, bytes), row_bytes};
   LAHAR_TRY(convert_rows(recorder, {.kind = kind,
                                     .x = p.x,
                                     .width = p.w->cols,

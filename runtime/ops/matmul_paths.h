@@ -52,7 +52,7 @@ uint32_t unit_columns(quant::WeightFormat format);
 uint32_t flags_with_tail(const MatmulParams& params);
 params::MatmulPush matmul_push(const MatmulParams& params, const quant::Layout& shape);
 
-// x as a kernel reads it that takes converted rows: params.x_int8 where it will do, else params.x_scratch, which this fills.
+// x as a kernel reads it that takes converted rows: in params.x_scratch, which this fills.
 struct ConvertedX {
   gpu::BufferRange range;
   uint32_t row_bytes = 0;

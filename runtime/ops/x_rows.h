@@ -6,11 +6,6 @@
 
 namespace lahar::ops {
 
-// [rows, width] in int8; params::int8_row_bytes(width) bytes from row to row.
-struct Int8Rows {
-  gpu::BufferRange range;
-};
-
 enum class RowsKind : uint32_t { kInt8 = 0, kHalf = 1 };
 uint32_t converted_row_bytes(RowsKind kind, uint32_t width);
 
