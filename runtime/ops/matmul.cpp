@@ -61,6 +61,8 @@ std::vector<MatmulPath> preferred_paths(const gpu::Caps& caps, const MatmulParam
   // run it yet, so that it is for those who measure.
   if (caps.is_cpu() || p.w->format == quant::WeightFormat::kF32)
     return {kLoop, kLine, kGemv, kGemm, kCoop, kGemvInt8, kGemmInt8, kCoopInt8, kCoop2};
+  // An instruction that adds up four products of int8 outruns fp32 tiles where there are no matrices.
+  if (caps.int8_dot_accelerated) return {kLoop, kLine, kGemv, kCoop, kGemmInt8, kGemm, kGemvInt8, kCoopInt8, kCoop2};
   return {kLoop, kLine, kGemv, kCoop, kGemm, kGemvInt8, kGemmInt8, kCoopInt8, kCoop2};
 }
 

@@ -120,6 +120,24 @@ Status record_int8(gpu::Recorder& recorder, const MatmulParams& p, const quant::
   return {};
 }
 
+// A layer's products with the norms around them folded in, for a model 4096 wide: q, k and v; gate and up; the way back; the
+// head.
+void list_folded(const gpu::Caps& caps, WeightFormat format, uint32_t bucket, std::vector<gpu::KernelDesc>& out) {
+  using namespace params;
+  const ShaderId shader = for_format(ShaderId::gemv_f32, format);
+  quant::Matrix w;
+  w.format = format, w.rows = w.cols = 4096;
+  const NormFold fold;
+  MatmulParams p;
+  p.w = &w, p.step.bucket = bucket;
+  const MatmulForm plain = default_gemv(caps, p);
+  for (const uint32_t flags : {kMatmulNormX, kMatmulGather | kMatmulNormX})
+    out.push_back(describe(shader, flags, Activation::kNone, plain));
+  p.y_norm = &fold;
+  out.push_back(describe(shader, kMatmulResidual | kMatmulNormY, Activation::kNone, default_gemv(caps, p)));
+  out.push_back(describe(shader, kMatmulNormX, Activation::kSilu, default_gemv(caps, format, 4096, 4096, bucket, true)));
+}
+
 }  // namespace
 
 const MatmulPathOps detail::kGemvOps{can, list, record};
@@ -144,6 +162,8 @@ void detail::list_gemv_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDes
     const MatmulForm split = default_gemv(caps, format, 256, 8192, 1, false);
     if (split.split > 1 && caps.full_subgroups) out.push_back(describe(shader, 0, Activation::kNone, split));
   }
+  for (const WeightFormat format : {WeightFormat::kF16, WeightFormat::kQ8_0, WeightFormat::kQ4_0, WeightFormat::kQ4_K})
+    for (const uint32_t bucket : {1u, 4u}) list_folded(caps, format, bucket, out);
 }
 
 }  // namespace lahar::ops

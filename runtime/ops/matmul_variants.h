@@ -13,10 +13,10 @@ namespace lahar::ops {
 
 enum class MatmulPath : uint8_t {
   kGemv,      // a subgroup along the columns of W; up to 16 rows of x
-  kGemm,      // fp32 tiles in shared memory; any number of rows of x
+  kGemm,      // tiles in shared memory, fp32 or (Precision::kDefault alone) fp16; any number of rows of x
   kCoop,      // cooperative matrices, fp16 operands; any number of rows of x, Precision::kDefault alone
   kGemvInt8,  // as kGemv with integer dot products; as kGemmInt8
-  kGemmInt8,  // integer dot products of int8 rows of x (of x_scratch or x_int8), Precision::kDefault alone
+  kGemmInt8,  // integer dot products of int8 rows of x (in x_scratch), Precision::kDefault alone
   kLine,      // straight-line code over CPU vectors; any number of rows of x
   kLoop,      // loops over CPU vectors, for drivers that keep uniform values in loops; any number of rows of x
   kCoopInt8,  // cooperative matrices, int8 operands, for formats with a scale per 32 columns; as kGemmInt8
@@ -40,7 +40,7 @@ struct MatmulForm {
   uint32_t part_m = 0;           // rows of W for each subgroup of it
   uint32_t part_n = 0;           // rows of x for the same
   uint32_t m = 0, n = 0, k = 0;  // shape of the device's matrices
-  uint32_t half_sums = 0;        // 1: matrices are summed up in fp16
+  uint32_t half_sums = 0;        // 1: sums are in fp16: of matrices, or of 32 columns of tiles
   uint32_t half_rows = 0;        // 1: x is converted to fp16 rows first, in x_scratch
   uint32_t elements = 0;  // 1: results go straight from the matrices to memory; coop2: a subgroup without tensor loads
   bool operator==(const MatmulForm&) const = default;

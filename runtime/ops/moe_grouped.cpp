@@ -40,6 +40,7 @@ ExpertRows rows_for(const MoeParams& p, const MoeScratch& s, const ExpertMatrix&
 std::vector<MatmulPath> paths_for(const gpu::Caps& caps, WeightFormat format) {
   using enum MatmulPath;
   if (caps.is_cpu() || format == WeightFormat::kF32) return {kLoop, kGemm, kCoop, kGemmInt8, kCoopInt8};
+  if (caps.int8_dot_accelerated) return {kCoop, kGemmInt8, kGemm, kCoopInt8};
   return {kCoop, kGemm, kGemmInt8, kCoopInt8};
 }
 

@@ -1,7 +1,8 @@
-// y = W x in fp32 on any device: a workgroup of 256 computes 64 rows of W for TILE_N (16, 32, 64) rows of x, 4 x TILE_N / 16
-// an invocation. Both tiles of 32 columns pass through at most 16 KiB of shared memory; weights are decoded on the way in, in the order of their units, and x
-// is fetched in that same order. Invocations load and store whatever their subgroup is. Tails are zero in shared memory and
-// masked when stored. Moves the matrix once for TILE_N rows of x. Gated activations run in a kernel of their own.
+// y = W x on any device, in fp32; with HALF products and the sums of 32 columns are in fp16. A workgroup of 256 computes 64 rows
+// of W for TILE_N (16, 32, 64) rows of x, 4 x TILE_N / 16 an invocation. Both tiles of 32 columns pass through at most 16 KiB of
+// shared memory; weights are decoded on the way in, in the order of their units, and x is fetched in that same order. Invocations
+// load and store whatever their subgroup is. Tails are zero in shared memory and masked when stored. Moves the matrix once for
+// TILE_N rows of x. Gated activations run in a kernel of their own.
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
@@ -14,10 +15,28 @@ layout(push_constant, scalar) uniform Push { MatmulPush p; };
 #include "matmul/input.glsl"
 #include "matmul/output.glsl"
 
+#ifdef HALF
+#extension GL_EXT_shader_explicit_arithmetic_types_float16 : require
+#define REAL float16_t
+#define REAL4 f16vec4
+const float kLargest = 65504;
+#else
+#define REAL float
+#define REAL4 vec4
+#endif
+
 const uint kTile = 64, kDepth = 32, kUnits = kDepth / kUnit;
-shared vec4 w_tile[kDepth * kTile / 4];  // [column][row]
-shared float x_tile[kDepth * TILE_N];  // [column][row of x]
+shared REAL4 w_tile[kDepth * kTile / 4];  // [column][row]
+shared REAL x_tile[kDepth * TILE_N];  // [column][row of x]
 const uint kColumns = TILE_N / 16;  // rows of x an invocation
+
+vec4 in_range(vec4 v) {
+#ifdef HALF
+  return clamp(v, vec4(-kLargest), vec4(kLargest));
+#else
+  return v;
+#endif
+}
 
 void main() {
   uint first_t, used;
@@ -42,19 +61,28 @@ void main() {
     [[unroll]] for (uint half_ = 0; half_ < 2; ++half_) {
       const uint slot = part + half_ * 4;  // group of four columns
       const uint unit = unit0 + slot * 4 / kUnit, i = slot % (kUnit / 4);
-      const vec4 w4 = unit < units ? decode4(load_unit(w, w_row, unit), i) : vec4(0);
+      const REAL4 w4 = REAL4(in_range(unit < units ? decode4(load_unit(w, w_row, unit), i) : vec4(0)));
       const uint column = column4(unit, i);
-      const vec4 x4 = x_used && column < p.cols ? load_x4(x_row, 0, column) : vec4(0);
+      const REAL4 x4 = REAL4(in_range(x_used && column < p.cols ? load_x4(x_row, 0, column) : vec4(0)));
       [[unroll]] for (uint k = 0; k < 4; ++k) {
         w_tile[((slot * 4 + k) * kTile + load_row) / 4][load_row % 4] = w4[k];
         if (x_loads) x_tile[(slot * 4 + k) * TILE_N + load_row] = x4[k];
       }
     }
     barrier();  // the tiles are written before they are read
+#ifdef HALF
+    REAL4 tile_sum[kColumns];
+    [[unroll]] for (uint j = 0; j < kColumns; ++j) tile_sum[j] = REAL4(0);
+#else
+#define tile_sum sum
+#endif
     for (uint k = 0; k < kDepth; ++k) {
-      const vec4 a = w_tile[k * (kTile / 4) + tile_row];
-      [[unroll]] for (uint j = 0; j < kColumns; ++j) sum[j] += a * x_tile[k * TILE_N + tile_col * kColumns + j];
+      const REAL4 a = w_tile[k * (kTile / 4) + tile_row];
+      [[unroll]] for (uint j = 0; j < kColumns; ++j) tile_sum[j] += a * x_tile[k * TILE_N + tile_col * kColumns + j];
     }
+#ifdef HALF
+    [[unroll]] for (uint j = 0; j < kColumns; ++j) sum[j] += vec4(tile_sum[j]);
+#endif
     barrier();  // and read before the next ones are written
   }
 

@@ -247,7 +247,8 @@ class Rig {
 // What rounding may do: h has gone through a product and an activation before it is multiplied.
 double bound_for(const MoeForm& form) {
   const auto narrow = [](const ops::MatmulForm& f) {
-    return f.path == ops::MatmulPath::kCoop || f.path == ops::MatmulPath::kGemmInt8 || f.path == ops::MatmulPath::kCoopInt8;
+    return f.half_sums != 0 || f.path == ops::MatmulPath::kCoop || f.path == ops::MatmulPath::kGemmInt8 ||
+           f.path == ops::MatmulPath::kCoopInt8;
   };
   if (form.path != MoePath::kGrouped || (!narrow(form.up) && !narrow(form.down))) return 400;
   return 4e5;  // operands of 8 or 11 bits
