@@ -17,7 +17,7 @@ constexpr double kNibblesError = 3e-2;  // int4
 
 struct Case {
   std::string path;  // in the test data
-  std::vector<uint32_t> chunks = {1, 7, 64};
+  std::vector<uint32_t> chunks = {1, 7, 16, 64};
   // Rounding in the cache can turn the choice of an expert: there is no bound for what follows (test_routed_cache.cpp).
   bool routed = false;
   double cache_factor = 1;  // of the bounds for caches in few bits
@@ -36,7 +36,7 @@ std::vector<Case> cases() {
     all.push_back({std::string("golden/gguf/") + name + ".gguf"});
   for (const char* name : {"hf/gpt-oss", "hf/llama4", "hf/mixtral", "hf/qwen2-moe", "hf/qwen3-moe", "gguf/gpt-oss-moe.gguf",
                            "gguf/llama-moe.gguf", "gguf/qwen3moe-moe.gguf"})
-    all.push_back({std::string("golden/") + name, {1, 7, 16, 64}, true});
+    all.push_back({.path = std::string("golden/") + name, .routed = true});
   for (const char* name : {"F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q2_K", "Q3_K_S", "Q4_K_S", "Q4_K_M",
                            "Q5_K_S", "Q6_K", "IQ3_S", "IQ4_NL", "IQ4_XS", "MXFP4_MOE", "TQ1_0", "TQ2_0"})
     all.push_back({std::string("golden/quant-gguf/") + name + ".gguf"});
@@ -45,9 +45,9 @@ std::vector<Case> cases() {
   for (const char* name : {"llama-gqa", "mistral-swa", "qwen3"})
     all.push_back({std::string("golden/hf-long/") + name, {512}});
   // Several layers read one cache, so that its rounding counts more than once.
-  all.push_back({.path = "golden/hf/gemma3n", .chunks = {1, 7, 16, 64}, .cache_factor = 2});
+  all.push_back({.path = "golden/hf/gemma3n", .cache_factor = 2});
   for (const char* name : {"deepseek-v2", "deepseek-v3"})
-    all.push_back({.path = std::string("golden/hf/") + name, .chunks = {1, 7, 16, 64}, .routed = true});
+    all.push_back({.path = std::string("golden/hf/") + name, .routed = true});
   return all;
 }
 
