@@ -27,7 +27,7 @@ What defaults follow from it (runtime/ops):
   shared memory (heads of 128; 64 where there are 32 KiB), subgroups of 32, on Intel the narrowest. Else, and for a few tokens, token by token.
 - Products of heads, transposed: as many rows as their sums take 64 registers, 32 on Intel.
 - With these, attention spills for no head size up to 256 on any device, and GEMM nowhere but with integers on devices that emulate their dot product
-  (Adreno 6xx, Apple, UHD 630), where such forms are taken only if they measured faster. GEMV spills for IQ3_S on Adreno 6xx and, with integers and 16 rows,
+  (Adreno 6xx, Apple, UHD 630), where such forms are taken only if they measured faster. GEMV spills for IQ3_S on Adreno 6xx, for q4 types with a norm folded in on Adreno, and, with integers and 16 rows,
   two registers for Q5_K and Q6_K on Xe2. Latents of 576 spill on most: a query and its sums alone fill the registers.
 """
 
