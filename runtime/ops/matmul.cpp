@@ -54,22 +54,6 @@ std::vector<MatmulForm> forms_of(const gpu::Caps& caps, const MatmulParams& p, M
   return forms;
 }
 
-// Paths in the order in which a device takes them where nothing was measured.
-std::vector<MatmulPath> preferred_paths(const gpu::Caps& caps, const MatmulParams& p) {
-  using enum MatmulPath;
-  // F32 weights were kept as such for their precision; a CPU driver's matrices are slow. kCoop2 comes last: no hardware has
-  // run it yet, so that it is for those who measure.
-  if (caps.is_cpu() || p.w->format == quant::WeightFormat::kF32)
-    return {kLoop, kLine, kGemv, kGemm, kCoop, kGemvInt8, kGemmInt8, kCoopInt8, kCoop2};
-  // An instruction that adds up four products of int8 outruns fp32 tiles where there are no matrices.
-  if (caps.int8_dot_accelerated) return {kLoop, kLine, kGemv, kCoop, kGemmInt8, kGemm, kGemvInt8, kCoopInt8, kCoop2};
-  return {kLoop, kLine, kGemv, kCoop, kGemm, kGemvInt8, kGemmInt8, kCoopInt8, kCoop2};
-}
-
-}  // namespace
-
-namespace {
-
 // What was measured to be fastest, else the default.
 MatmulForm form_for(const gpu::Caps& caps, const MatmulParams& p) {
   const std::string* chosen = p.tuning == nullptr ? nullptr : p.tuning->chosen(matmul_case(p));
@@ -81,6 +65,17 @@ MatmulForm form_for(const gpu::Caps& caps, const MatmulParams& p) {
 
 const MatmulPathOps& detail::matmul_path_ops(MatmulPath path) { return ops_of(path); }
 
+std::vector<MatmulPath> detail::preferred_matmul_paths(const gpu::Caps& caps, quant::WeightFormat format) {
+  using enum MatmulPath;
+  // F32 weights were kept as such for their precision; a CPU driver's matrices are slow. kCoop2 comes last: no hardware has
+  // run it yet, so that it is for those who measure.
+  if (caps.is_cpu() || format == quant::WeightFormat::kF32)
+    return {kLoop, kLine, kGemv, kGemm, kCoop, kGemvInt8, kGemmInt8, kCoopInt8, kCoop2};
+  // An instruction that adds up four products of int8 outruns fp32 tiles where there are no matrices.
+  if (caps.int8_dot_accelerated) return {kLoop, kLine, kGemv, kCoop, kGemmInt8, kGemm, kGemvInt8, kCoopInt8, kCoop2};
+  return {kLoop, kLine, kGemv, kCoop, kGemm, kGemvInt8, kGemmInt8, kCoopInt8, kCoop2};
+}
+
 bool can_matmul(const gpu::Caps& caps, const MatmulParams& p, const MatmulForm& form) {
   if ((p.x_norm != nullptr || p.y_norm != nullptr) && form.path != MatmulPath::kGemv && form.path != MatmulPath::kGemvInt8 &&
       form.path != MatmulPath::kLoop)
@@ -91,7 +86,7 @@ bool can_matmul(const gpu::Caps& caps, const MatmulParams& p, const MatmulForm& 
 
 std::vector<MatmulForm> matmul_forms(const gpu::Caps& caps, const MatmulParams& p) {
   std::vector<MatmulForm> all;
-  for (const MatmulPath path : preferred_paths(caps, p)) {
+  for (const MatmulPath path : preferred_matmul_paths(caps, p.w->format)) {
     const std::vector<MatmulForm> forms = forms_of(caps, p, path);
     all.insert(all.end(), forms.begin(), forms.end());
   }
@@ -100,7 +95,7 @@ std::vector<MatmulForm> matmul_forms(const gpu::Caps& caps, const MatmulParams& 
 
 MatmulForm default_form(const gpu::Caps& caps, const MatmulParams& p) {
   std::optional<MatmulForm> first;
-  for (const MatmulPath path : preferred_paths(caps, p))
+  for (const MatmulPath path : preferred_matmul_paths(caps, p.w->format))
     for (const MatmulForm& form : forms_of(caps, p, path)) {
       if (p.tuning == nullptr || p.tuning->quarantined(to_string(form)) == nullptr) return form;
       if (!first) first = form;

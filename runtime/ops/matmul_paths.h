@@ -29,6 +29,8 @@ struct MatmulPathOps {
 };
 extern const MatmulPathOps kGemvOps, kGemvInt8Ops, kGemmOps, kCoopOps, kGemmInt8Ops, kLoopOps, kCoopInt8Ops, kCoop2Ops;
 const MatmulPathOps& matmul_path_ops(MatmulPath path);
+// In the order in which a device takes them where nothing was measured.
+std::vector<MatmulPath> preferred_matmul_paths(const gpu::Caps& caps, quant::WeightFormat format);
 void list_gemv_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>& out);
 void list_tile_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>& out);
 void list_loop_kernels(const gpu::Caps& caps, std::vector<gpu::KernelDesc>& out);

@@ -36,18 +36,15 @@ ExpertRows rows_for(const MoeParams& p, const MoeScratch& s, const ExpertMatrix&
           .tiles = down ? s.down_tiles : s.up_tiles};
 }
 
-// Paths in the order in which a device takes them where nothing was measured, as matmul() does.
-std::vector<MatmulPath> paths_for(const gpu::Caps& caps, WeightFormat format) {
+// Whether the path's kernels take rows that are grouped by expert.
+bool takes_groups(MatmulPath path) {
   using enum MatmulPath;
-  if (caps.is_cpu() || format == WeightFormat::kF32) return {kLoop, kGemm, kCoop, kGemmInt8, kCoopInt8};
-  if (caps.int8_dot_accelerated) return {kCoop, kGemmInt8, kGemm, kCoopInt8};
-  return {kCoop, kGemm, kGemmInt8, kCoopInt8};
+  return path == kLoop || path == kGemm || path == kCoop || path == kGemmInt8 || path == kCoopInt8;
 }
 
 bool can_product(const gpu::Caps& caps, const MoeParams& p, const ExpertMatrix& m, bool down, const MatmulForm& f) {
-  using enum MatmulPath;
-  if (f.path != kLoop && f.path != kGemm && f.path != kCoop && f.path != kGemmInt8 && f.path != kCoopInt8) return false;
-  if (moe_mixed(*p.experts) && !down && f.path != kGemm) return false;  // both matrices take the same tiles
+  if (!takes_groups(f.path)) return false;
+  if (moe_mixed(*p.experts) && !down && f.path != MatmulPath::kGemm) return false;  // both matrices take the same tiles
   const MoeScratch s = moe_scratch(*p.experts, p.chosen, p.step.bucket, p.scratch);
   const quant::Matrix w = shape_of(m);
   const ExpertRows rows = rows_for(p, s, m, down);
@@ -62,7 +59,8 @@ std::vector<MatmulForm> product_forms(const gpu::Caps& caps, const MoeParams& p,
   // What an expert gets of the rows, if they are spread evenly.
   listed.step.bucket = std::max(1u, ceil_div(moe_pairs(p), p.experts->experts));
   std::vector<MatmulForm> found, forms;
-  for (const MatmulPath path : paths_for(caps, m.format)) matmul_path_ops(path).list(caps, listed, found);
+  for (const MatmulPath path : preferred_matmul_paths(caps, m.format))
+    if (takes_groups(path)) matmul_path_ops(path).list(caps, listed, found);
   for (const MatmulForm& f : found)
     if (can_product(caps, p, m, down, f) && std::find(forms.begin(), forms.end(), f) == forms.end()) forms.push_back(f);
   return forms;
