@@ -52,6 +52,23 @@ class ApiTest : public ::testing::Test {
   Engine make_engine(const Model& model, uint32_t context = 512);
 };
 
+// With an engine of the built-in model.
+class PumiceEngineTest : public ApiTest {
+ protected:
+  void SetUp() override {
+    runtime = make_runtime();
+    model = pumice(runtime);
+    ASSERT_NE(model, nullptr);
+    engine = make_engine(model);
+    ASSERT_NE(engine, nullptr);
+  }
+  std::string error() const { return lahar_engine_error(engine.get()); }
+
+  Runtime runtime;
+  Model model;
+  Engine engine;
+};
+
 lahar_engine_options engine_options(uint32_t context = 512);  // with LAHAR_DEVICE
 lahar_sampling greedy();
 std::string user_message(const std::string& content);  // as chat_json

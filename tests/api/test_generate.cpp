@@ -8,22 +8,7 @@
 namespace lahar::test {
 namespace {
 
-// One engine for all cases of this file.
-class GenerateTest : public ApiTest {
- protected:
-  void SetUp() override {
-    runtime = make_runtime();
-    model = pumice(runtime);
-    ASSERT_NE(model, nullptr);
-    engine = make_engine(model);
-    ASSERT_NE(engine, nullptr);
-  }
-  std::string error() const { return lahar_engine_error(engine.get()); }
-
-  Runtime runtime;
-  Model model;
-  Engine engine;
-};
+class GenerateTest : public PumiceEngineTest {};
 
 bool whole_characters(std::string_view text) {
   for (size_t i = 0; i < text.size();) {

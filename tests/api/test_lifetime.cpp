@@ -16,20 +16,9 @@ constexpr const char* kAnswer = "7 + 8 = 15.";
 
 void endless(lahar_generate_options& options) { options.ignore_stop_tokens = 1; }
 
-class LifetimeTest : public ApiTest {
+class LifetimeTest : public PumiceEngineTest {
  protected:
-  void SetUp() override {
-    runtime = make_runtime();
-    model = pumice(runtime);
-    ASSERT_NE(model, nullptr);
-    engine = make_engine(model);
-    ASSERT_NE(engine, nullptr);
-  }
   Reply answer() { return generate(engine.get(), user_message(kQuestion)); }
-
-  Runtime runtime;
-  Model model;
-  Engine engine;
 };
 
 TEST_F(LifetimeTest, TheCallbackCancels) {

@@ -6,15 +6,8 @@
 namespace lahar::test {
 namespace {
 
-class SaveSequenceTest : public ApiTest {
+class SaveSequenceTest : public PumiceEngineTest {
  protected:
-  void SetUp() override {
-    runtime = make_runtime();
-    model = pumice(runtime);
-    ASSERT_NE(model, nullptr);
-    engine = make_engine(model);
-    ASSERT_NE(engine, nullptr);
-  }
   static Reply ask(const Engine& engine) { return generate(engine.get(), user_message("What is 7 + 8?")); }
   static std::vector<std::byte> save(const Engine& engine) {
     size_t size = 0;
@@ -34,11 +27,6 @@ class SaveSequenceTest : public ApiTest {
     for (const lahar_kv_page& page : pages) tokens += page.sequence >= 0 ? page.tokens : 0;
     return tokens;
   }
-  std::string error() const { return lahar_engine_error(engine.get()); }
-
-  Runtime runtime;
-  Model model;
-  Engine engine;
 };
 
 TEST_F(SaveSequenceTest, AnotherEngineGoesOn) {
